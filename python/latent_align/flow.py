@@ -13,7 +13,7 @@ from .files import StrPath, find, load_weights, read_header, read_tensors
 from .layout import Layout, Noise
 from .likelihood import Nll, divergence_probes
 from .normaliser import Normaliser
-from .priors import KINDS, OdeOptions, Prior, SampleOptions, Shape
+from .priors import KINDS, OdeOptions, OfLogits, Prior, SampleOptions, Shape
 
 FILE = "flow.safetensors"
 FORMAT = "latent-align flow 1"
@@ -58,6 +58,8 @@ class Flow(nn.Module):
             raise InputError(f"{file}: {error}; {REMEDY}") from None
         load_weights(prior, read_tensors(file), file)
         layout = Layout.of(header.get("layout", {}), shape.tokens, file)
+        if layout.logit is not None:
+            prior = OfLogits(prior, layout.logit)
         flow = cls(prior, Normaliser.load(file.parent), layout)
         return flow.to(device=device, dtype=dtype)
 

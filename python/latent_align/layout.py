@@ -66,16 +66,26 @@ class Layout:
     """The patches, if features are images."""
     noise: Optional[Noise] = None
     """The noise added to features."""
+    logit: Optional[float] = None
+    """The margin of the logit that the prior sees in place of pixels."""
 
     @classmethod
     def of(cls, said: Any, tokens: int, file: Path) -> "Layout":
         """That of the header of `file`, which says `said` of it."""
-        cut = said.get("cut", "none") if isinstance(said, dict) else said
-        noise = Noise.of(said.get("noise") if isinstance(said, dict) else None, file)
+        said = said if isinstance(said, dict) else {"cut": said}
+        unknown = sorted(said.keys() - {"cut", "noise", "range", "logit"})
+        if unknown:
+            raise InputError(
+                f"{file}: found {', '.join(unknown)} in its layout, which this version of the package does not know; install "
+                "the package that goes with the program that wrote it"
+            )
+        cut, noise, logit = said.get("cut", "none"), Noise.of(said.get("noise"), file), said.get("logit")
+        if logit is not None and not (isinstance(logit, float) and 0 < logit < 0.5):
+            raise InputError(f"{file}: found logit {logit!r} in its layout, expected a margin above 0 and below 0.5")
         if cut == "none":
-            return cls(tokens, noise=noise)
+            return cls(tokens, noise=noise, logit=logit)
         if cut == "split":
-            return cls(tokens, split=True, noise=noise)
+            return cls(tokens, split=True, noise=noise, logit=logit)
         try:
             side, image = cut["patches"]["side"], cut["patches"]["image"]
             sizes = side, (image["channels"], image["height"], image["width"])
@@ -83,7 +93,7 @@ class Layout:
             if fits and (sizes[1][1] % side, sizes[1][2] % side) == (0, 0):
                 patches = Patches(*sizes)
                 if tokens * side * side * sizes[1][0] == math.prod(sizes[1]):
-                    return cls(tokens, patches=patches, noise=noise)
+                    return cls(tokens, patches=patches, noise=noise, logit=logit)
         except (KeyError, TypeError):
             pass
         raise InputError(

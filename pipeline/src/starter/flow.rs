@@ -225,6 +225,7 @@ fn normalisation(ingest: &Ingest) -> Normalisation {
         whiten: Whiten::Full,
         projection: Projection::Pca { width },
         levels: None,
+        logit: None,
     };
     let fits = |&d: &usize| Normaliser::fit(&pca(d), &ingest.moments, 0).is_ok();
     match (1..=width).rev().find(fits).unwrap_or(1) {

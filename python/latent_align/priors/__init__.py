@@ -6,6 +6,7 @@ from .autoregressive import StarFlow, TarFlow
 from .base import OdeOptions, Prior, SampleOptions, Shape
 from .coupling import Coupling
 from .flow_matching import FlowMatching
+from .logit import OfLogits
 from .mixture import Mixture
 from .normal import Normal
 from .seqflow import SeqFlow
@@ -14,4 +15,4 @@ KINDS: Dict[str, Type[Prior]] = {
     kind.kind: kind for kind in (Coupling, FlowMatching, Mixture, Normal, SeqFlow, StarFlow, TarFlow)
 }
 
-__all__ = ["KINDS", "OdeOptions", "Prior", "SampleOptions", "Shape"]
+__all__ = ["KINDS", "OdeOptions", "OfLogits", "Prior", "SampleOptions", "Shape"]

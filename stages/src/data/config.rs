@@ -204,17 +204,37 @@ pub struct NormalisationConfig {
     /// amplify pixels that hardly ever change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub levels: Option<usize>,
+    /// With `levels` and uniform noise: the prior sees the logit of pixels, of (k + u) / L moved this far from 0 and
+    /// 1, such as 1e-6, divided by 4. For images whose pixels are mostly black or white, and for likelihoods: the
+    /// prior then has no velocity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logit: Option<f64>,
 }
 
 impl NormalisationConfig {
     /// Reports every value out of range.
     pub fn check(&self, problems: &mut Problems) {
+        if let Some(margin) = self.logit {
+            problems.require(
+                margin > 0.0 && margin < 0.5,
+                "logit",
+                margin,
+                "a margin above 0 and below 0.5, such as 1e-6",
+            );
+            problems.require(
+                self.levels.is_some(),
+                "logit",
+                format!("{margin} without `levels`"),
+                "`levels` beside it: it is of pixels in a known range",
+            );
+        }
         let Some(levels) = self.levels else {
             return;
         };
         problems.within("levels", levels, 2..=1 << 24);
         let alone = Self {
             levels: Some(levels),
+            logit: self.logit,
             ..Self::default()
         };
         problems.require(
@@ -233,6 +253,7 @@ impl Default for NormalisationConfig {
             whiten: Whiten::PerDimension,
             projection: Projection::None,
             levels: None,
+            logit: None,
         }
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! An imported flow has the first two only.
 
+use super::logit::OfLogits;
 use super::normalisation::{load_normaliser, save_normaliser};
 use super::{ConditionKind, ExactMixture, Layout, ModelConfig, Placement, PointShape, Prior};
 use crate::data::Normaliser;
@@ -169,7 +170,10 @@ impl Flow {
         layout.check(shape, &normaliser, &mut problems);
         problems.in_file(&weights)?;
         Ok(Self {
-            prior: model.kind().load(&weights, shape, condition, place)?,
+            prior: OfLogits::wrapping(
+                model.kind().load(&weights, shape, condition, place)?,
+                layout.logit,
+            ),
             normaliser,
             layout,
             target,

@@ -126,6 +126,7 @@ fn fit(
         test: None,
         exact: None,
         bits: None,
+        logit: None,
         streams: Streams::new(1),
     };
     config.kind().fit(fit, &context).unwrap().prior

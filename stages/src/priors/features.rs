@@ -36,7 +36,9 @@ impl Flow {
     /// Uniform noise added to integer levels is removed.
     pub fn features_of(&self) -> Option<Inverse> {
         let undo = self.normaliser.inverter()?;
-        let Layout { cut, noise, range } = self.layout;
+        let Layout {
+            cut, noise, range, ..
+        } = self.layout;
         let [least, most] = range
             .unwrap_or([f64::NEG_INFINITY, f64::INFINITY])
             .map(|v| v as f32);

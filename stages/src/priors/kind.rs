@@ -4,6 +4,7 @@ use super::bits::Bits;
 use super::condition::{ConditionKind, Conditions};
 use super::drawing::Ways;
 use super::flow_matching::ExactMixture;
+use super::logit::{Logit, OfLogits};
 use super::prior::{NllKind, Placement, PointShape, Points, Prior};
 use crate::context::{Context, Summary};
 use crate::devices::Numbers;
@@ -195,6 +196,8 @@ pub struct Fit<'a> {
     pub exact: Option<&'a ExactMixture>,
     /// Conversion of NLLs to bits per dimension, if features are integer levels.
     pub bits: Option<Bits>,
+    /// The logit that batches and parts have passed through, whose Jacobian belongs to an NLL of points.
+    pub logit: Option<Logit>,
     /// Source of random numbers.
     pub streams: Streams,
 }
@@ -205,4 +208,14 @@ pub struct Fitted {
     pub prior: Box<dyn Prior>,
     /// Losses that are not NLLs; they come first among the stage's figures.
     pub figures: Summary,
+}
+
+impl Fitted {
+    /// The prior of points, from that of their logits.
+    pub fn of_points(self, logit: Option<Logit>) -> Self {
+        Self {
+            prior: OfLogits::wrapping(self.prior, logit),
+            ..self
+        }
+    }
 }

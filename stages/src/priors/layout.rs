@@ -1,5 +1,6 @@
 //! Layout of features as points, besides the normalisation.
 
+use super::logit::Logit;
 use super::noise::Noise;
 use super::prior::PointShape;
 use crate::data::{Normaliser, Patches};
@@ -15,6 +16,9 @@ pub struct Layout {
     /// Noise added to features.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise: Option<Noise>,
+    /// The logit of normalised features with noise that the prior sees in their place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logit: Option<Logit>,
     /// Smallest and largest possible feature value, if known, as for pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<[f64; 2]>,
@@ -46,6 +50,9 @@ impl Layout {
         normaliser: &Normaliser,
         problems: &mut Problems,
     ) {
+        if let Some(logit) = self.logit {
+            problems.section("layout", |p| logit.check(p));
+        }
         let (from, to) = (normaliser.input_width, normaliser.output_width);
         let fits = match self.cut {
             Cut::None => return,

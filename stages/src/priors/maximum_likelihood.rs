@@ -83,6 +83,16 @@ struct Maximum<'a> {
     device: Device,
 }
 
+impl Maximum<'_> {
+    /// NLLs `[n]` of points from those of their logits.
+    fn of_points(&self, nll: Tensor<1>, logits: &Points) -> Tensor<1> {
+        match self.fit.logit {
+            Some(logit) => nll - logit.log_det_at(logits.values.clone()),
+            None => nll,
+        }
+    }
+}
+
 impl<M: Likelihood> Task<M, 1> for Maximum<'_> {
     const PART: &'static str = PART;
     const TERMS: [Term; 1] = [Term::LOSS];
@@ -100,11 +110,12 @@ impl<M: Likelihood> Task<M, 1> for Maximum<'_> {
         let values = self.fit.shape.tensor(values, &self.device);
         let points = Points { values, condition };
         let nll = module.training_nll(&points, self.fit.streams, step);
-        Ok(Step::of(nll.mean()))
+        Ok(Step::of(self.of_points(nll, &points).mean()))
     }
 
     fn evaluate(&mut self, averaged: &M) -> Result<Option<HeldOut<1>>> {
-        let loss = scalar(averaged.nll(&self.held_out).mean())?;
+        let nll = averaged.nll(&self.held_out);
+        let loss = scalar(self.of_points(nll, &self.held_out).mean())?;
         Ok(Some(HeldOut::of(loss)))
     }
 

@@ -21,6 +21,7 @@ mod gumbel_max;
 mod kept;
 mod kind;
 mod layout;
+mod logit;
 mod maximum_likelihood;
 mod mixture;
 mod noise;
@@ -59,6 +60,7 @@ pub use gumbel_max::{GumbelMax, GumbelMaxModel};
 pub use kept::{KeptPoints, about_points};
 pub use kind::{Batch, Fit, Fitted, Offers, PriorConfig, Schedule};
 pub use layout::{Cut, Layout};
+pub use logit::Logit;
 pub use noise::{Noise, Noising};
 pub use of_sequences::{FitSequences, FitsSequences, FittedSequences, Likelihoods};
 pub use prior::{

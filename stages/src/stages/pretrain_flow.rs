@@ -82,6 +82,12 @@ impl StageConfig for Config {
         if let Some(noise) = self.noise {
             problems.section("noise", |p| noise.check(p));
         }
+        problems.require(
+            self.normalisation.logit.is_none() || self.noise == Some(Noise::Uniform),
+            "normalisation.logit",
+            "a logit of levels without uniform noise",
+            "`noise: {kind: uniform}`: the logit is of k + u, which fills the range evenly",
+        );
         if let Some(condition) = &self.condition {
             problems.section("condition", |p| condition.check(p));
             problems.require(
@@ -281,7 +287,12 @@ impl Prepared {
             Some(levels) => [0.0, levels as f64 - 1.0],
             None => self.ingest.scan.range(),
         });
-        Layout { cut, noise, range }
+        Layout {
+            cut,
+            noise,
+            logit: self.config.logit(),
+            range,
+        }
     }
 
     /// Adds noise to points.
@@ -391,11 +402,15 @@ impl Prepared {
             context.first_step(),
         )?;
         let noising = self.noising();
+        let logit = self.config.logit();
         let mut next = |step| {
             let mut block = batches.next_of_items()?;
             if let Some(noising) = &noising {
                 let mut rng = context.streams.at("noise of features", step);
                 noising.add(&mut block.rows, &mut rng);
+            }
+            if let Some(logit) = logit {
+                logit.apply(&mut block.rows);
             }
             Ok(Batch {
                 conditions: self.conditions_of(&block.items),
@@ -404,19 +419,28 @@ impl Prepared {
         };
         let mixture = exact_mixture(self.target.as_ref(), &self.normaliser, self.shape());
         let exact = mixture.map(|m| ExactMixture::new(&m, DType::F32, &context.device));
+        let logits = |kept: &KeptPoints| {
+            let mut points = kept.points.clone();
+            if let Some(logit) = logit {
+                logit.apply(&mut points.values);
+            }
+            points
+        };
+        let (held_out, test) = (logits(held_out), test.map(logits));
         let fit = Fit {
             shape: self.shape(),
             condition: self.conditions.as_ref().map(|conditions| conditions.kind),
             dropout: self.config.condition.as_ref().map_or(0.0, |c| c.dropout),
             schedule: &self.config.schedule(),
             next: &mut next,
-            held_out: &held_out.points,
-            test: test.map(|test| &test.points),
+            held_out: &held_out,
+            test: test.as_ref(),
             exact: exact.as_ref(),
             bits: Bits::new(&self.layout(), &self.normaliser, self.shape()),
+            logit,
             streams: context.streams,
         };
-        let fitted = kind.fit(fit, context);
+        let fitted = kind.fit(fit, context).map(|fitted| fitted.of_points(logit));
         batches.explain(fitted, context)
     }
 }

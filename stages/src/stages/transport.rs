@@ -241,6 +241,7 @@ impl Config {
             test: of(Part::Test).map(|(_, test)| test),
             exact: None,
             bits: None,
+            logit: None,
             streams: context.streams,
         };
         let fitted = self.model.kind().fit(fit, context);

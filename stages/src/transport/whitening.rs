@@ -53,6 +53,7 @@ impl Whitening {
             whiten: Whiten::Full,
             projection: Projection::None,
             levels: None,
+            logit: None,
         };
         Ok(Self {
             normaliser: Normaliser::fit(&config, &moments, 0)?,

@@ -38,7 +38,7 @@ fn the_package_cuts_features_as_this_program_does() {
     }
 }
 
-/// Fails if noise or the conversion to bits differs in the package.
+/// Detects: noise, the logit of pixels, or the conversion to bits that differs in the package.
 #[test]
 fn the_package_dequantises_and_counts_bits_as_this_program_does() {
     let Some(python) = pytorch() else { return };
@@ -46,16 +46,23 @@ fn the_package_dequantises_and_counts_bits_as_this_program_does() {
     let level = |i: usize| (17.0 * noise(i / 64, i % 64)).floor();
     let values: Vec<f32> = (0..200 * 64).map(level).collect();
     project.write_dataset("pixels.h5", "features", &[200, 1, 8, 8], &values);
-    let config = "name: pixels\npretrain_flow:\n  features: {file: pixels.h5}\n  rows: {patches: 2}\n  normalisation: \
-                  {levels: 17}\n  noise: {kind: uniform}\n  model: {kind: coupling, layers: 2, width: 8, depth: 1}\n  \
-                  steps: 30\n  batch: 32\n  samples: 50\n  test: {fraction: 0.3}\n  compared: 0\n";
-    project.write("pixels.yaml", config);
-    project.run(&["run", "pixels.yaml"]).expect(0, &[]);
-    let shown = project.run(&["show", "pixels", "--format", "json"]);
-    let shown: Value = serde_json::from_str(&shown.expect(0, &[]).stdout).unwrap();
-    let bits = shown[0]["pretrain-flow: test bits a dimension"].as_f64();
-    let file = given("pixels");
-    project.write_dataset(&file, "features", &[200, 1, 8, 8], &values);
-    project.add_dataset(&file, "bits", &[1], &[bits.unwrap()]);
-    agrees(&python, &project, "pixels", "pixels", 2);
+    for (name, normalisation) in [
+        ("pixels", "levels: 17"),
+        ("logits", "levels: 17, logit: 1.0e-3"),
+    ] {
+        let config = format!(
+            "name: {name}\npretrain_flow:\n  features: {{file: pixels.h5}}\n  rows: {{patches: 2}}\n  normalisation: \
+             {{{normalisation}}}\n  noise: {{kind: uniform}}\n  model: {{kind: coupling, layers: 2, width: 8, depth: 1}}\n  \
+             steps: 30\n  batch: 32\n  samples: 50\n  test: {{fraction: 0.3}}\n  compared: 0\n"
+        );
+        project.write("pixels.yaml", config);
+        project.run(&["run", "pixels.yaml"]).expect(0, &[]);
+        let shown = project.run(&["show", name, "--format", "json"]);
+        let shown: Value = serde_json::from_str(&shown.expect(0, &[]).stdout).unwrap();
+        let bits = shown[0]["pretrain-flow: test bits a dimension"].as_f64();
+        let file = given(name);
+        project.write_dataset(&file, "features", &[200, 1, 8, 8], &values);
+        project.add_dataset(&file, "bits", &[1], &[bits.unwrap()]);
+        agrees(&python, &project, "pixels", name, 2);
+    }
 }

@@ -52,6 +52,7 @@ fn priors() -> Vec<(ModelConfig, Box<dyn Prior>)> {
             test: None,
             exact: None,
             bits: None,
+            logit: None,
             streams: Streams::new(2),
         };
         let kind = config.kind();

@@ -29,6 +29,7 @@ fn config(whiten: Whiten, projection: Projection) -> NormalisationConfig {
         whiten,
         projection,
         levels: None,
+        logit: None,
     }
 }
 
@@ -353,6 +354,7 @@ fn points_of_one_normalisation_become_those_of_another() {
             whiten,
             projection,
             levels: None,
+            logit: None,
         };
         Normaliser::fit(&config, &moments(&data, 5), seed).expect("fit")
     };

@@ -346,6 +346,7 @@ fn trained_nll(
         test: None,
         exact: None,
         bits: None,
+        logit: None,
         streams: Streams::new(1),
     };
     let prior = config.fit(fit, &context).unwrap().prior;

@@ -155,6 +155,7 @@ impl PriorConfig for FlowMatching {
             condition,
             dropout,
             bits: _,
+            logit: _,
         } = fit;
         let evaluate = |part: &Batch| {
             let points = schedule.evaluation_points;

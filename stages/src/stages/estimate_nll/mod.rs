@@ -47,7 +47,7 @@ impl StageConfig for Config {
             return;
         };
         problems.require(
-            self.levels.is_empty() || flow.model.kind().offers() >= Offers::Velocity,
+            self.levels.is_empty() || flow.offers() >= Offers::Velocity,
             "estimate_nll.levels",
             format!(
                 "{:?}, with `pretrain_flow.model: {{kind: {}}}`",

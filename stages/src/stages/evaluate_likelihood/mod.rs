@@ -41,7 +41,7 @@ impl StageConfig for Config {
             );
         }
         let flow = sections.get::<pretrain_flow::Config>();
-        let velocity = flow.is_none_or(|flow| flow.model.kind().offers() >= Offers::Velocity);
+        let velocity = flow.is_none_or(|flow| flow.offers() >= Offers::Velocity);
         problems.require(
             self.by == By::Nll || velocity,
             "evaluate_likelihood.by",

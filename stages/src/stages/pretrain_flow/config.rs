@@ -3,7 +3,7 @@
 use super::conditions::ConditionConfig;
 use super::rows::Rows;
 use crate::data::{NonFinite, NormalisationConfig, PartConfig, SourceConfig};
-use crate::priors::{ModelConfig, Noise, Schedule};
+use crate::priors::{Logit, ModelConfig, Noise, Offers, Schedule};
 use crate::sequences::Tokeniser;
 use crate::stages::reference::Reference;
 use crate::training::OptimiserConfig;
@@ -143,6 +143,20 @@ pub(super) mod defaults {
 }
 
 impl Config {
+    /// The logit that the prior sees in place of pixels, if configured.
+    pub(super) fn logit(&self) -> Option<Logit> {
+        let margin = self.normalisation.logit?;
+        Some(Logit { margin })
+    }
+
+    /// What the prior offers besides its density. Behind a logit it has no velocity of points.
+    pub fn offers(&self) -> Offers {
+        match self.logit() {
+            Some(_) => Offers::Density,
+            None => self.model.kind().offers(),
+        }
+    }
+
     /// The training schedule of the prior.
     pub(super) fn schedule(&self) -> Schedule {
         Schedule {

@@ -57,11 +57,14 @@ impl StageConfig for Config {
             return; // a stored flow is checked when it is read
         };
         problems.require(
-            flow.model.kind().offers() >= self.regulariser.kind().asks(),
+            flow.offers() >= self.regulariser.kind().asks(),
             "train_autoencoder.regulariser.kind",
             format!(
-                "one that needs more than `pretrain_flow.model: {{kind: {}}}` offers",
-                flow.model.name()
+                "one that needs more than `pretrain_flow.model: {{kind: {}}}` offers{}",
+                flow.model.name(),
+                flow.normalisation
+                    .logit
+                    .map_or("", |_| " with `normalisation.logit`")
             ),
             "`nll`, which works with every prior, or `model: {kind: flow_matching}`",
         );
