@@ -158,7 +158,7 @@ bench: hdf5
 
 #+ make bench-peer [ARGS="--rows train"] [OUT=table.md]             the same jobs in PyTorch, alternating with this program
 bench-peer: hdf5 peer
-	$(BENCH_PEER) compare --python $(PEER_PYTHON) $(if $(OUT),--out $(abspath $(OUT))) $(ARGS)
+	$(PEER_DRIVER) compare $(PEER_SIDES) $(if $(OUT),--out $(abspath $(OUT))) $(ARGS)
 
 #+ make bench-stage [ARGS="--of digits"]                           train-autoencoder end to end beside a PyTorch script
 bench-stage: build peer
@@ -166,7 +166,7 @@ bench-stage: build peer
 
 #+ make bench-quality [ARGS="--seeds 3"] [OUT=table.md]             seconds to the held-out loss that PyTorch reaches
 bench-quality: hdf5 peer
-	$(BENCH_PEER) quality --python $(PEER_PYTHON) $(if $(OUT),--out $(abspath $(OUT))) $(ARGS)
+	$(PEER_DRIVER) quality $(PEER_SIDES) $(if $(OUT),--out $(abspath $(OUT))) $(ARGS)
 
 #+ make bench-growth                                                how costs grow with rows, dimensions, tokens, width, batch, points
 bench-growth: hdf5
@@ -178,7 +178,11 @@ bench-using: hdf5
 
 DEVICE ?= cpu
 BUILT   = $(if $(filter cuda%,$(DEVICE)),--features cuda)$(if $(filter wgpu%,$(DEVICE)),--features wgpu)
-BENCH_PEER = LATENT_ALIGN_DEVICE=$(DEVICE) cargo bench --locked --profile dev $(BUILT) --bench peer --
+# Builds our worker, whose path Cargo prints, and runs the driver.
+PEER_DRIVER = worker=$$(cargo bench --locked --profile dev $(BUILT) --bench peer --no-run --message-format json-render-diagnostics | \
+                sed -n 's/.*"name":"peer".*"executable":"\([^"]*\)".*/\1/p') && [ -n "$$worker" ] && \
+              LATENT_ALIGN_DEVICE=$(DEVICE) $(PEER_PYTHON) -B pipeline/benches/peer/driver
+PEER_SIDES  = --ours "$$worker" --python $(PEER_PYTHON)
 
 #+ make lint                                                        formatting, clippy, rustdoc, warnings denied
 lint: hdf5

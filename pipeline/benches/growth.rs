@@ -7,11 +7,10 @@
     reason = "the benchmark of hot paths uses more of it"
 )]
 mod jobs;
-#[path = "peer/table.rs"]
-mod table;
 
 use anyhow::Result;
 use burn::tensor::Device;
+use comfy_table::{Table, presets};
 use jobs::{
     Align, Divergence, Job, Likelihood, Size, Stream, TarSize, Train, TrainTarFlow, points,
     trained_flow,
@@ -20,7 +19,6 @@ use latent_align_stages::comparison::energy_test;
 use latent_align_stages::random::Streams;
 use latent_align_stages::training::MatmulPrecision;
 use std::time::{Duration, Instant};
-use table::Table;
 
 /// The allocator of the binary, which affects the cost of tensors.
 #[global_allocator]
@@ -198,7 +196,8 @@ fn line(points: &[(f64, f64)]) -> (f64, f64) {
 fn main() -> Result<()> {
     latent_align_stages::devices::keep_memory_between_steps();
     let device = jobs::device()?;
-    let mut table = Table::new(&[
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_MARKDOWN).set_header([
         "what",
         "grows with",
         "milliseconds at each size",
@@ -227,7 +226,7 @@ fn main() -> Result<()> {
             .map(|(size, s)| format!("{size}: {:.3}", 1e3 * s))
             .collect();
         let last = logs.len() - 2;
-        table.row([
+        table.add_row([
             row.job.to_owned(),
             row.of.to_owned(),
             at.join(", "),
@@ -241,5 +240,6 @@ fn main() -> Result<()> {
             ),
         ]);
     }
-    table::publish(&table.render(), None)
+    println!("{table}");
+    Ok(())
 }

@@ -16,8 +16,8 @@ mod tiny;
 use burn::tensor::Device;
 use divan::Bencher;
 use jobs::{
-    Align, Divergence, Job, Likelihood, OfVae, SampleTarFlow, Size, TOLERANCES, TarSize, Train,
-    TrainTarFlow, TrainVae, points, reference, trained_flow,
+    Align, Divergence, Job, Likelihood, OfVae, SampleTarFlow, Size, TarSize, Train, TrainTarFlow,
+    TrainVae, points, trained_flow,
 };
 use latent_align_stages::priors::VelocityNetwork;
 use latent_align_stages::random::Streams;
@@ -102,6 +102,9 @@ fn divergence_by_dimensions(bencher: Bencher, dimensions: usize) {
 const POINTS: usize = 100;
 const STEPS: u64 = 100;
 
+/// Tolerances, in the sense of each solver, the loosest first.
+const TOLERANCES: [f64; 9] = [1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6];
+
 /// By accuracy in nats: with the loosest tolerance whose worst error is below it for the points
 /// that are also solved in f64.
 #[divan::bench(args = [1e-2, 1e-3], sample_size = 1, max_time = SECONDS)]
@@ -135,7 +138,8 @@ impl Solved {
             let flow = trained_flow(size, STEPS, device).unwrap();
             let rows = points(size.dimensions, POINTS, Streams::new(1));
             let first = &rows[..REFERENCES * size.dimensions];
-            let reference = reference(flow.clone(), first, size).unwrap();
+            let solve = Likelihood::new(flow.clone(), first.to_vec(), size, TOLERANCES[0]);
+            let reference = solve.reference().unwrap();
             Self {
                 flow,
                 rows,

@@ -305,11 +305,12 @@ class Check:
             self.say(f"\nSteps of the paper's size, ours alone. PyTorch is left out: {why}")
         # TF32 is allowed on both sides: this program cannot disable it
         settings = {"LATENT_ALIGN_DEVICE": self.given.device, "PEER_TF32": "1"}
-        scripts = ROOT / "pipeline" / "benches" / "peer"
+        driver = ROOT / "pipeline" / "benches" / "peer" / "driver"
         calls = [(beside, precision, job) for beside in ([False, True] if python else [False])
                  for precision in PRECISIONS for job in JOBS]
         for number, (beside, precision, job) in enumerate(calls):
-            command = [self.given.bench, "compare", "--paper", "--precision", precision, "--scripts", str(scripts)]
+            command = [sys.executable, "-B", str(driver), "compare", "--ours", self.given.bench]
+            command += ["--paper", "--precision", precision]
             command += ["--rounds", "3", "--turn", "0.5", "--rows", job, "--careful"]
             command += ["--python", python] if beside else []
             tf32 = ", TF32 allowed on both sides" if self.on_cuda() else ""

@@ -52,11 +52,6 @@ impl OfImages {
         }
     }
 
-    /// Whether it is dense, without convolutions.
-    pub fn is_dense(&self) -> bool {
-        !self.convolutional
-    }
-
     pub const ALL: [Self; 4] = [
         Self::of(1, 8, false, [256, 256, 0]),
         Self::of(1, 28, false, [256, 256, 0]),

@@ -17,8 +17,6 @@ pub struct Likelihood {
     pub nll: Vec<f64>,
 }
 
-/// Tolerances, in the sense of each solver, the loosest first.
-pub const TOLERANCES: [f64; 9] = [1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6];
 /// The tolerance of the reference solve in f64.
 const REFERENCE: f64 = 1e-7;
 
@@ -33,6 +31,19 @@ impl Likelihood {
             nll: Vec::new(),
         }
     }
+
+    /// The NLL of the points in nats, in f64 with a tolerance of 1e-7.
+    ///
+    /// # Errors
+    /// As [`Job::step`].
+    pub fn reference(&self) -> Result<Vec<f64>> {
+        let (flow, points) = (
+            cast(self.flow.clone(), DType::F64),
+            self.points.clone().cast(DType::F64),
+        );
+        let options = NllOptions::exact(REFERENCE);
+        Ok(negative_log_likelihood(&flow, points, &options, &mut |_| Ok(()))?.values)
+    }
 }
 
 impl Job for Likelihood {
@@ -44,18 +55,6 @@ impl Job for Likelihood {
     }
 }
 
-/// The NLL in nats of `rows`, row-major [n, d], under `flow`, in f64 with a tolerance of 1e-7.
-///
-/// # Errors
-/// As [`Job::step`].
-pub fn reference(flow: VelocityNetwork, rows: &[f32], size: Size) -> Result<Vec<f64>> {
-    let shape = [rows.len() / size.dimensions, size.dimensions];
-    let points: Tensor<2> = from_f32(rows.to_vec(), shape, &flow.device());
-    let (flow, points) = (cast(flow, DType::F64), points.cast(DType::F64));
-    let options = NllOptions::exact(REFERENCE);
-    Ok(negative_log_likelihood(&flow, points, &options, &mut |_| Ok(()))?.values)
-}
-
 /// A flow trained for `steps` steps on [`points`], so that its velocity resembles that of a real flow.
 ///
 /// # Errors
@@ -65,7 +64,7 @@ pub fn trained_flow(size: Size, steps: u64, device: &Device) -> Result<VelocityN
     let mut fit = size.fit();
     fit.steps = steps;
     fit.optimiser = OptimiserConfig {
-        ema: 0.0, // ema: 0.0, // an average over few steps would still contain the initial zeros
+        ema: 0.0, // an average over few steps would still contain the initial zeros
         ..fit.optimiser
     };
     let trainer = fit.begin(size.dimensions, streams, device);

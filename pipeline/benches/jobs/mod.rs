@@ -3,6 +3,7 @@
 
 mod align;
 mod divergence;
+mod draws;
 mod images;
 mod likelihood;
 mod points;
@@ -21,11 +22,12 @@ mod vae;
 
 pub use align::Align;
 pub use divergence::Divergence;
+pub use draws::Draws;
 pub use images::{OfImages, TrainAutoencoder, TrainClassifier};
-pub use likelihood::{Likelihood, TOLERANCES, reference, trained_flow};
+pub use likelihood::{Likelihood, trained_flow};
 pub use points::points;
 pub use probe::{OfProbe, Probe};
-pub use shown::{FOUND, FOUND_THERE, GRADIENT, GRADIENT_THERE, Shown};
+pub use shown::{FOUND, Shown};
 pub use size::Size;
 pub use stream::{DATASET, MEMORY, Stream};
 pub use student::TrainWithStudent;

@@ -14,13 +14,10 @@ use std::path::{Path, PathBuf};
 pub struct Shown<'a>(pub &'a Path);
 
 /// The inputs of the job, instead of random draws.
-pub const GIVEN: &str = "given";
+const GIVEN: &str = "given";
 /// The results, and the gradient of the loss with respect to the weights.
 pub const FOUND: &str = "found";
-pub const GRADIENT: &str = "gradient";
-/// The results of the other side.
-pub const FOUND_THERE: &str = "found-there";
-pub const GRADIENT_THERE: &str = "gradient-there";
+const GRADIENT: &str = "gradient";
 
 impl Shown<'_> {
     /// The file of the item called `name`.
@@ -53,13 +50,22 @@ impl Shown<'_> {
         tensors.write(&self.file(FOUND))
     }
 
+    pub fn gradient(&self, tensors: &Tensors) -> Result<()> {
+        tensors.write(&self.file(GRADIENT))
+    }
+
+    /// Writes `loss` as a result; returns its gradients.
+    pub fn loss(&self, loss: Tensor<1>) -> Result<Gradients> {
+        let mut found = Tensors::default();
+        found.add("loss", [1], vec![scalar(loss.clone().inner())? as f32]);
+        self.found(&found)?;
+        Ok(loss.backward())
+    }
+
     /// Writes `loss` as a result, and its gradient with respect to the weights of `module`.
     pub fn loss_and_gradient<M: Module>(&self, module: &M, loss: Tensor<1>) -> Result<()> {
-        let gradient = gradient_of(module, loss.backward());
-        save_weights(&gradient, &self.file(GRADIENT), "{}")?;
-        let mut found = Tensors::default();
-        found.add("loss", [1], vec![scalar(loss.inner())? as f32]);
-        self.found(&found)
+        let gradient = gradient_of(module, self.loss(loss)?);
+        Ok(save_weights(&gradient, &self.file(GRADIENT), "{}")?)
     }
 }
 

@@ -31,12 +31,6 @@ impl Tensors {
         }
     }
 
-    /// Each name with its values.
-    pub fn values(&self) -> impl Iterator<Item = (&str, &[f32])> {
-        let all = self.0.iter();
-        all.map(|(name, (_, values))| (name.as_str(), values.as_slice()))
-    }
-
     pub fn write(&self, path: &Path) -> Result<()> {
         let bytes = self.0.iter().map(|(name, (shape, values))| {
             let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();

@@ -1,10 +1,10 @@
 //! One training step of `pretrain-flow`.
 
-use super::{Job, Size};
+use super::{Draws, Job, Shown, Size};
 use burn::tensor::Device;
 use latent_align_stages::Result;
 use latent_align_stages::priors::{FitConfig, VelocityField as _, VelocityNetwork};
-use latent_align_stages::random::Streams;
+use latent_align_stages::random::{Streams, stratified_times};
 use latent_align_stages::training::{MatmulPrecision, Trainer};
 
 /// A flow trained on the given rows in order, repeatedly.
@@ -90,5 +90,18 @@ impl Job for Train {
         self.trainer = Some(trainer);
         self.done += 1;
         Ok(())
+    }
+
+    /// The loss of given points, noise and times, and its gradient with respect to the weights.
+    fn show(&mut self, to: &Shown) -> anyhow::Result<()> {
+        let size = [self.fit.batch, self.trainer().module.width()];
+        let times = stratified_times(&mut self.streams.at("times", 0), self.fit.times);
+        let draws = Draws::new(size, times);
+        let network = to.perturbed(self.module(), Draws::scale(self.fit.network.width))?;
+        to.module("flow", &network)?;
+        to.given(&draws.given())?;
+        let device = network.device();
+        let loss = draws.loss(&network, draws.points(&device), &device);
+        to.loss_and_gradient(&network, loss)
     }
 }

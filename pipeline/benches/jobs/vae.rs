@@ -146,30 +146,52 @@ impl WeighVae {
 
 impl Job for WeighVae {
     fn step(&mut self) -> Result<()> {
-        self.nll().map(drop)
+        self.nll(self.samples).map(drop)
     }
 
-    /// Each side uses its own draws, so that means over many draws are compared.
+    /// The NLL of each image, with the same draws on both sides.
     fn show(&mut self, to: &Shown) -> anyhow::Result<()> {
         to.module("model", &self.model)?;
+        let draws = self.samples.min(SHOWN);
         let mut given = Tensors::default();
-        given.add(
-            "images",
-            [BATCH, PIXELS * PIXELS],
-            to_f32(self.images.clone())?,
-        );
+        let images = to_f32(self.images.clone())?;
+        given.add("images", [BATCH, PIXELS * PIXELS], images);
+        given.add("noise", [draws, BATCH, LATENTS], weighed_noise(draws));
         to.given(&given)?;
-        let mean = self.nll()?.iter().sum::<f64>() / BATCH as f64;
+        let nll = self.nll(draws)?.into_iter().map(|nll| nll as f32);
         let mut found = Tensors::default();
-        found.add("nll", [1], vec![mean as f32]);
+        found.add("nll", [BATCH], nll.collect());
         to.found(&found)
     }
 }
 
+/// Draws of each image that both sides compare.
+const SHOWN: usize = 60;
+/// Images that share a random stream in `weigh`.
+const BLOCK: usize = 64;
+
 impl WeighVae {
-    fn nll(&self) -> Result<Vec<f64>> {
-        importance_weighted(&self.model, 1, &self.images, self.samples, Streams::new(1))
+    fn nll(&self, samples: usize) -> Result<Vec<f64>> {
+        importance_weighted(&self.model, 1, &self.images, samples, weighed())
     }
+}
+
+fn weighed() -> Streams {
+    Streams::new(1)
+}
+
+/// The noise of `draws` draws of each image as `weigh` draws it [draws, BATCH, LATENTS]: block by block of images,
+/// in a block draw by draw.
+fn weighed_noise(draws: usize) -> Vec<f32> {
+    let mut noise = vec![0.0; draws * BATCH * LATENTS];
+    for (block, first) in (0..BATCH).step_by(BLOCK).enumerate() {
+        let numbers = LATENTS * BLOCK.min(BATCH - first);
+        let mut rng = weighed().at("importance weights", block as u64);
+        for of_draw in noise.chunks_mut(BATCH * LATENTS) {
+            of_draw[first * LATENTS..][..numbers].copy_from_slice(&normal(&mut rng, numbers));
+        }
+    }
+    noise
 }
 
 impl TrainVae {

@@ -2,7 +2,7 @@
 
 import torch
 
-from job import BATCHES, Job
+from job import BATCHES, Job, gradients
 from network import Velocity
 from tensors import read_tensors
 
@@ -41,15 +41,10 @@ def flow_matching_error(network, y, t, noise):
     return network(x, t) - (y - noise)
 
 
-def given_draws(mode, file, device):
-    """Points and noise [n, d], and times: k in the file, each for n / k points in a row."""
-    given = read_tensors(file)
+def given_draws(mode, given, device):
+    """Points and noise [n, d], and times: k as given, each for n / k points in a row."""
     y, noise, t = (given[name].to(device) for name in ("points", "noise", "times"))
     return y, (t if mode.careful else t.repeat_interleave(len(y) // len(t))), noise
-
-
-def flat(loss, gradients):
-    return [loss.item(), *torch.cat([g.flatten() for g in gradients]).tolist()]
 
 
 class Train(Job):
@@ -75,12 +70,10 @@ class Train(Job):
         self.optimiser.step()
         self.done += 1
 
-    def gradient(self, flow, points):
-        """The loss, and its gradient with respect to the weights, sorted by name."""
-        self.network.load_state_dict(read_tensors(flow))
-        loss = self.loss(*given_draws(self.mode, points, self.device))
-        weights = [weight for _, weight in sorted(self.network.named_parameters())]
-        return flat(loss, torch.autograd.grad(loss, weights))
+    def show(self, shown):
+        self.network.load_state_dict(shown.tensors("flow"))
+        loss = self.loss(*given_draws(self.mode, shown.given, self.device))
+        return {"loss": loss}, gradients(loss, dict(self.network.named_parameters()))
 
 
 class Align(Job):
@@ -121,16 +114,16 @@ class Align(Job):
         self.loss(y, times, torch.randn_like(y)).backward()
         self.done += 1
 
-    def gradient(self, flow, points):
-        """The loss, and its gradient with respect to the points."""
-        self.network.load_state_dict(read_tensors(flow))
+    def show(self, shown):
+        """The gradient is that with respect to the points."""
+        self.network.load_state_dict(shown.tensors("flow"))
         self.tabulate()
-        y, times, noise = given_draws(self.mode, points, self.device)
+        y, times, noise = given_draws(self.mode, shown.given, self.device)
         if self.mode.careful:
             times = torch.searchsorted(self.grid, times)
         y.requires_grad_()
         loss = self.loss(y, times, noise)
-        return flat(loss, torch.autograd.grad(loss, [y]))
+        return {"loss": loss}, gradients(loss, {"points": y})
 
 
 class Fit(Job):

@@ -1,4 +1,4 @@
-//! The protocol between the driver and a worker: one line of JSON in each direction.
+//! The protocol between the driver, `driver/`, and a worker: one line of JSON in each direction.
 
 use super::jobs::{Align, OfImages, OfProbe, OfVae, Size, TarSize};
 use super::jobs::{student, surrogate};
@@ -7,7 +7,7 @@ use latent_align_stages::training::{MatmulPrecision, OptimiserConfig};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// A request to a worker. All but [`Self::Product`] refer to the last task.
+/// A request to a worker. Those without an operand of their own refer to the last task.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
@@ -19,17 +19,13 @@ pub enum Request {
     Likelihoods(()),
     /// The held-out loss of the averaged weights.
     HeldOutLoss(()),
-    /// For PyTorch: the loss of a training or an alignment step and its gradient, with respect to the weights or
-    /// the latents, at given inputs instead of random ones.
-    Gradient {
-        /// Weights of the flow.
-        flow: PathBuf,
-        /// `points` and `noise` [n, d]; `times` `[k]`, each for n / k consecutive points.
-        points: PathBuf,
-    },
-    /// Write the results of the task into the folder: this program first, the others then compute the same from its
-    /// files. See `Shown`.
+    /// Write the inputs and results of the task into this folder, for the others to compute the same. PyTorch's
+    /// workers have `agree` in its place: compute the same from that folder, and reply how far the results differ.
     Show { folder: PathBuf },
+    /// The NLLs of the task's points in f64.
+    Reference(()),
+    /// The tasks of a kind. Files that they read are written.
+    Tasks(Wanted),
     /// Multiply two square matrices.
     Product {
         /// Rows and columns of each.
@@ -49,12 +45,71 @@ pub enum Reply {
     Ready(String),
     /// The requested files are written.
     Written(()),
+    /// The requested tasks, in the order of the table.
+    Tasks(Vec<Offer>),
+    /// PyTorch's largest difference from what was shown, relative to the largest number of its tensor, and its tensor.
+    Differs { by: f64, of: String },
     /// Seconds per step.
     Seconds(f64),
     /// NLLs in nats, a loss (and its gradient), or the seconds of each product.
     Values(Vec<f64>),
     /// The error.
     Failed(String),
+}
+
+/// A request for tasks.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Wanted {
+    pub kind: Kind,
+    /// Of the matrix products of blocks in training and alignment steps.
+    pub precision: MatmulPrecision,
+    /// Whether training and alignment steps have the paper's size.
+    pub paper: bool,
+    /// Of a whole training.
+    pub seed: u64,
+    /// An existing folder for files that the tasks read.
+    pub folder: PathBuf,
+}
+
+/// A kind of task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    Train,
+    Align,
+    Tarflow,
+    TarflowNll,
+    TarflowSamples,
+    Autoencoder,
+    Classifier,
+    /// The linear probe.
+    Probe,
+    /// A step with distribution matching.
+    Student,
+    Vae,
+    /// Importance weights.
+    Weigh,
+    /// Of a round of a search in latents.
+    Surrogate,
+    /// Transport of latents.
+    Carry,
+    Divergence,
+    /// Against torchdiffeq.
+    Likelihood,
+    /// Against the same quadrature as in this program.
+    Nested,
+    Stream,
+    /// A whole training.
+    Fit,
+}
+
+/// A task, and its size in words.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Offer {
+    pub size: String,
+    pub task: Task,
+    /// The necessary arithmetic of a step in floating-point operations, where it is counted.
+    pub operations: Option<f64>,
 }
 
 /// A task to set up.

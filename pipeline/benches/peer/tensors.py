@@ -1,4 +1,4 @@
-"""safetensors files of f32, read and written without a library."""
+"""safetensors files of f32, read without a library."""
 
 import json
 from pathlib import Path
@@ -23,19 +23,6 @@ def read_tensors(path):
     return tensors
 
 
-def write_tensors(path, tensors):
-    """Writes tensors by name as f32."""
-    header, start, parts = {}, 0, []
-    for name, tensor in tensors.items():
-        part = tensor.detach().float().cpu().contiguous().numpy().tobytes()
-        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [start, start + len(part)]}
-        start += len(part)
-        parts.append(part)
-    about = json.dumps(header).encode()
-    about += b" " * (-len(about) % 8)
-    Path(path).write_bytes(len(about).to_bytes(8, "little") + about + b"".join(parts))
-
-
 class Shown:
     """The folder of the program's inputs and results of a job."""
 
@@ -53,7 +40,3 @@ class Shown:
     def given(self):
         """The inputs that replace random draws."""
         return self.tensors("given")
-
-    def write(self, found, gradient):
-        write_tensors(self.file("found-there"), found)
-        write_tensors(self.file("gradient-there"), gradient)

@@ -68,9 +68,8 @@ class Vae(nn.Module):
             raise ValueError(f"found weights {list(plain)}, which are not in this network")
 
 
-def weigh(model, images, mean, log_variance, draws):
-    """Log-weights [draws, n] of `draws` draws of the latents of `images` [n, 784]."""
-    noise = torch.randn(draws, *mean.shape, device=mean.device)
+def weigh(model, images, mean, log_variance, noise):
+    """Log-weights [draws, n] of draws of the latents of `images` [n, 784] by `noise` [draws, n, 40]."""
     z = mean + noise * (0.5 * log_variance).exp()
     logits = model.decoder(z)
     reconstruction = (F.softplus(logits) - images * logits).sum(-1)
@@ -115,15 +114,21 @@ class WeighVae(Job):
         self.how = f"each image is encoded once, {self.CHUNK} draws of all images are decoded at once, without autograd"
 
     @torch.inference_mode()
-    def nll(self):
+    def nll(self, noise):
+        """Of each image, by chunks of noise."""
         mean, log_variance, _ = self.model.encode(self.images)
-        parts = [self.weigh(self.model, self.images, mean, log_variance, self.CHUNK) for _ in range(self.samples // self.CHUNK)]
-        return (math.log(self.samples) - torch.logsumexp(torch.cat(parts), 0)).mean()
+        parts = [self.weigh(self.model, self.images, mean, log_variance, of_chunk) for of_chunk in noise]
+        log_weights = torch.cat(parts)
+        return math.log(len(log_weights)) - torch.logsumexp(log_weights, 0)
+
+    def draws(self):
+        for _ in range(self.samples // self.CHUNK):
+            yield torch.randn(self.CHUNK, len(self.images), LATENTS, device=self.images.device)
 
     def step(self):
-        self.nll().item()
+        self.nll(self.draws()).mean().item()
 
     def show(self, shown):
         self.model.load(shown.tensors("model"))
         self.images.copy_(shown.given["images"])
-        return {"nll": self.nll().view(1)}, {}
+        return {"nll": self.nll(shown.given["noise"].to(self.images).split(self.CHUNK))}, {}

@@ -1,6 +1,6 @@
 """PyTorch's side of the comparison: reads one request per line from stdin and answers each with a line of JSON.
 
-Usage: worker.py naive|careful eager|compiled THREADS. Started by the bench target `peer`; requests are described there.
+Usage: worker.py naive|careful eager|compiled THREADS. Started by `driver/`; `protocol.rs` describes requests and answers.
 """
 
 import gc
@@ -12,6 +12,7 @@ import warnings
 
 import torch
 
+from differences import difference
 from job import Mode, product_seconds, synchronise
 from jobs import JOBS
 from tensors import Shown
@@ -50,13 +51,15 @@ class Worker:
     def likelihoods(self, _):
         return {"values": self.job.likelihoods()}
 
-    def gradient(self, given):
-        return {"values": self.job.gradient(given["flow"], given["points"])}
-
-    def show(self, given):
+    def agree(self, given):
         shown = Shown(given["folder"])
-        shown.write(*self.job.show(shown))
-        return {"written": None}
+        by, of = 0.0, ""
+        for name, ours in zip(("found", "gradient"), self.job.show(shown)):
+            if shown.file(name).exists():
+                found, tensor = difference(shown.tensors(name), ours)
+                if found > by:
+                    by, of = found, f"{name}: `{tensor}`"
+        return {"differs": {"by": by, "of": of}}
 
     def held_out_loss(self, _):
         return {"values": [self.job.held_out_loss()]}

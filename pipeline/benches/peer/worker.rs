@@ -1,4 +1,4 @@
-//! The side of this program: sets up and runs tasks.
+//! Sets up and runs tasks.
 
 use super::exchange::{self, Tensors};
 use super::held_out::HeldOut;
@@ -8,6 +8,7 @@ use super::jobs::{
     TrainWithStudent, WeighVae,
 };
 use super::protocol::{Reply, Request, Task};
+use super::tasks::tasks;
 use anyhow::{Context as _, Result, bail};
 use burn::tensor::{Device, Tensor};
 use latent_align_stages::fused::linear;
@@ -60,7 +61,7 @@ impl Worker {
     fn answer(&mut self, request: Request) -> Result<Reply> {
         Ok(match (request, &mut self.prepared) {
             (Request::Prepare(task), _) => {
-                self.prepared = None; // self.prepared = None; // frees its memory first
+                self.prepared = None; // frees its memory first
                 self.prepared = Some(prepare(task, &self.device)?);
                 Reply::Ready("Burn".to_owned())
             }
@@ -88,6 +89,10 @@ impl Worker {
             (Request::Likelihoods(()), Some(Prepared::Likelihood(job))) => {
                 Reply::Values(job.nll.clone())
             }
+            (Request::Reference(()), Some(Prepared::Likelihood(job))) => {
+                Reply::Values(job.reference()?)
+            }
+            (Request::Tasks(wanted), _) => Reply::Tasks(tasks(&wanted)?),
             (Request::HeldOutLoss(()), Some(Prepared::Fit(train, held_out))) => {
                 Reply::Values(vec![held_out.loss(&train.averaged())?])
             }

@@ -1,9 +1,5 @@
-//! The comparison with PyTorch: answers of its workers, and its statistics.
+//! The comparison with PyTorch: its driver, and the answers of its workers.
 
-#![expect(dead_code, reason = "the benchmarks use more of it")]
-
-#[path = "../../benches/peer/agreement.rs"]
-mod agreement;
 #[path = "../../benches/peer/exchange.rs"]
 mod exchange;
 #[path = "../../benches/peer/held_out.rs"]
@@ -11,42 +7,31 @@ mod held_out;
 #[expect(unused_imports, reason = "the benchmarks use more of it")]
 #[path = "../../benches/jobs/mod.rs"]
 mod jobs;
-#[path = "../../benches/peer/machine.rs"]
-mod machine;
 #[path = "../../benches/peer/protocol.rs"]
 mod protocol;
-#[path = "../../benches/peer/race.rs"]
-mod race;
-#[path = "../../benches/peer/rounds.rs"]
-mod rounds;
-#[path = "../../benches/peer/shown.rs"]
-mod shown;
-#[path = "../../benches/peer/side.rs"]
-mod side;
-#[path = "../../benches/peer/statistics.rs"]
-mod statistics;
+#[path = "../../benches/peer/tasks.rs"]
+mod tasks;
 #[path = "../../benches/peer/worker.rs"]
 mod worker;
 
 use crate::project::{Project, output, skipped};
-use agreement::{Given, Step};
+use crate::python::python;
 use exchange::{Tensors, write_flow};
 use held_out::HeldOut;
 use jobs::{
-    DATASET, MEMORY, OfImages, OfProbe, OfVae, Size, Stream, TarSize, points, reference,
-    trained_flow,
+    DATASET, MEMORY, OfImages, OfProbe, OfVae, Shown, Size, Stream, TarSize, points, trained_flow,
 };
 use latent_align_stages::priors::VelocityNetworkConfig;
 use latent_align_stages::random::Streams;
 use latent_align_stages::training::MatmulPrecision;
-use machine::Usage;
 use protocol::{Matching, Reply, Request, Task};
-use race::{Moment, first_at};
-use rounds::Round;
-use side::{SCRIPTS, Side, Way};
-use statistics::Spread;
-use std::path::PathBuf;
-use std::process::Command;
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Where the driver and PyTorch's workers are.
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peer");
 
 /// A very small network.
 const TINY: Size = Size {
@@ -132,8 +117,8 @@ fn a_fit_lowers_the_held_out_loss_that_both_sides_share() {
     assert!(after < 0.97 * before, "{before} {after}");
 }
 
-/// The NLL task, and what f64 says of it.
-fn solve(project: &Project, nested: bool) -> (Task, Vec<f64>) {
+/// A solve of a few points.
+fn solve(project: &Project, nested: bool) -> Task {
     let device = jobs::device().unwrap();
     let flow = trained_flow(TINY, 30, &device).unwrap();
     let rows = points(2, 12, Streams::new(3));
@@ -143,16 +128,15 @@ fn solve(project: &Project, nested: bool) -> (Task, Vec<f64>) {
     );
     write_flow(&flow, &weights).unwrap();
     let mut tensors = Tensors::default();
-    tensors.add("points", [12, 2], rows.clone());
+    tensors.add("points", [12, 2], rows);
     tensors.write(&file).unwrap();
-    let task = Task::Likelihood {
+    Task::Likelihood {
         size: TINY.into(),
         flow: weights,
         points: file,
         nested,
         tolerance: 1e-4,
-    };
-    (task, reference(flow, &rows, TINY).unwrap())
+    }
 }
 
 #[track_caller]
@@ -166,13 +150,13 @@ fn within_a_thousandth(found: &[f64], expected: &[f64]) {
 #[test]
 fn a_solve_of_ours_is_that_of_f64() {
     let project = Project::new();
-    let (task, expected) = solve(&project, false);
     let replies = answers(&[
-        Request::Prepare(task),
+        Request::Prepare(solve(&project, false)),
         Request::Steps(1),
         Request::Likelihoods(()),
+        Request::Reference(()),
     ]);
-    within_a_thousandth(values(&replies[2]), &expected);
+    within_a_thousandth(values(&replies[2]), values(&replies[3]));
 }
 
 /// A Python with PyTorch, as installed by `make peer` and set by `make test`.
@@ -188,29 +172,70 @@ fn pytorch() -> Option<PathBuf> {
     None
 }
 
+/// The answers to `requests` of PyTorch's worker with `care`, eager.
+fn pytorch_answers(python: &Path, care: &str, requests: &[Value]) -> Vec<Value> {
+    let mut command = Command::new(python);
+    command
+        .arg(Path::new(SCRIPTS).join("worker.py"))
+        .args([care, "eager", "1"])
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut worker = piped.spawn().unwrap();
+    let lines: String = requests.iter().map(|r| format!("{r}\n")).collect();
+    // both directions are short enough for the pipes
+    let mut input = worker.stdin.take().unwrap();
+    input.write_all(lines.as_bytes()).unwrap();
+    drop(input);
+    let done = worker.wait_with_output().unwrap();
+    let replies = String::from_utf8(done.stdout).unwrap();
+    let replies: Vec<Value> = (replies.lines())
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(replies.len(), requests.len(), "{replies:?}");
+    replies
+}
+
 #[test]
 fn a_solve_of_pytorch_with_our_weights_is_that_of_f64() {
     let Some(python) = pytorch() else { return };
     let project = Project::new();
-    let mut eager = Side::pytorch(Way::CarefulEager, &python, SCRIPTS.as_ref(), 1).unwrap();
     for nested in [false, true] {
-        let (task, expected) = solve(&project, nested);
-        eager.prepare(task).unwrap();
-        eager.run(1).unwrap();
-        within_a_thousandth(&eager.values(&Request::Likelihoods(())).unwrap(), &expected);
+        let task = solve(&project, nested);
+        let requests = [
+            json!({"prepare": task}),
+            json!({"steps": 1}),
+            json!({"likelihoods": null}),
+        ];
+        let found = pytorch_answers(&python, "careful", &requests)[2]["values"].take();
+        let found: Vec<f64> = serde_json::from_value(found).unwrap();
+        let ours = answers(&[Request::Prepare(task), Request::Reference(())]);
+        within_a_thousandth(&found, values(&ours[1]));
     }
 }
 
+/// A small network of flows, with several times in a step.
+const SMALL: Size = Size {
+    dimensions: 3,
+    width: 32,
+    blocks: 2,
+    batch: 128,
+};
+
 /// Fails if PyTorch has another loss, sampler or posterior than this program, so that rows would compare
-/// different work.
+/// different work: if careful PyTorch shares a time among the wrong points, takes another row of its table, or
+/// forgets a factor. And if PyTorch's worker does not notice that results differ.
 #[test]
-fn pytorch_computes_what_our_jobs_compute() {
+fn pytorch_computes_what_our_jobs_compute_and_notices_what_differs() {
     let Some(python) = pytorch() else { return };
     let samples = TarSize {
         batch: 3,
         ..TarSize::DIGITS
     };
-    let tasks = [
+    let steps = [
+        Task::train(SMALL, MatmulPrecision::F32),
+        Task::align(SMALL, MatmulPrecision::F32),
+    ];
+    let others = [
         Task::Autoencoder {
             size: OfImages::ALL[0],
         },
@@ -226,104 +251,72 @@ fn pytorch_computes_what_our_jobs_compute() {
             of: OfProbe::ALL[0],
         },
         Task::Student(Matching::ours()),
+        Task::Weigh { samples: 60 },
         Task::Divergence { size: TINY.into() },
     ];
     let vaes = OfVae::ALL.map(|posterior| Task::Vae { posterior });
-    let folder = tempfile::tempdir().unwrap();
-    let mut eager = Side::pytorch(Way::CarefulEager, &python, SCRIPTS.as_ref(), 1).unwrap();
-    for task in tasks.into_iter().chain(vaes) {
-        let what = format!("{task:?}");
-        let path = folder
-            .path()
-            .join(blake3::hash(what.as_bytes()).to_string());
-        std::fs::create_dir(&path).unwrap();
-        let show = Request::Show {
-            folder: path.clone(),
-        };
-        let replies = answers(&[Request::Prepare(task.clone()), show]);
-        assert!(
-            matches!(replies[1], Reply::Written(())),
-            "{what}: {replies:?}"
-        );
-        eager.prepare(task).unwrap();
-        eager.show(&path).unwrap();
-        let (greatest, of) = shown::differences(&path).unwrap();
-        assert!(greatest < 1e-3, "{what}: {of} {greatest:e}");
-        assert!(eager.run(1).unwrap() > 0.0);
-    }
-}
-
-#[test]
-fn what_comes_out_differs_by_its_greatest_number_relative_to_the_size_of_its_tensor() {
-    let tensors = |a: &[f32], b: f32| {
-        let mut found = Tensors::default();
-        found.add("a", [a.len()], a.to_vec());
-        found.add("b", [1], vec![b]);
-        found
-    };
-    let of = |other| shown::difference(&tensors(&[1.0, -4.0], 100.0), &other);
-    assert_eq!(of(tensors(&[1.0, -4.0], 100.0)).unwrap().0, 0.0);
-    assert_eq!(
-        of(tensors(&[1.0, -3.0], 99.0)).unwrap(),
-        (0.25, "a".to_owned())
-    );
-    assert_eq!(
-        of(tensors(&[f32::NAN, -4.0], 100.0)).unwrap().0,
-        f64::INFINITY
-    );
-    let error = of(tensors(&[1.0], 100.0)).unwrap_err().to_string();
-    assert!(
-        error.contains("`a`: found 1 numbers, expected 2"),
-        "{error}"
-    );
-    assert!(of(Tensors::default()).is_err());
-}
-
-/// Fails if careful PyTorch shares a time among the wrong points, takes another row of its table, or forgets a
-/// factor.
-#[test]
-fn naive_and_careful_pytorch_have_our_loss_and_the_same_gradient() {
-    let Some(python) = pytorch() else { return };
-    let given = Given::write().unwrap();
-    let mut sides = [Way::NaiveEager, Way::CarefulEager]
-        .map(|way| Side::pytorch(way, &python, SCRIPTS.as_ref(), 1).unwrap());
-    for step in [Step::Training, Step::Alignment] {
-        let found = sides.each_mut().map(|side| given.by(side, step).unwrap());
-        let difference = given.difference(step, &found);
-        assert!(difference < 1e-4, "{step:?}: {difference:e}");
-        // and each takes steps that way
-        for side in &mut sides {
-            assert!(side.run(2).unwrap() > 0.0);
+    let careful: Vec<Task> = (steps.iter().cloned()).chain(others).chain(vaes).collect();
+    for (care, tasks) in [("naive", &steps[..]), ("careful", &careful)] {
+        let project = Project::new();
+        let mut requests = Vec::new();
+        for (number, task) in tasks.iter().enumerate() {
+            let folder = project.path(&number.to_string());
+            std::fs::create_dir(&folder).unwrap();
+            let show = Request::Show {
+                folder: folder.clone(),
+            };
+            let replies = answers(&[Request::Prepare(task.clone()), show]);
+            assert!(
+                matches!(replies[1], Reply::Written(())),
+                "{task:?}: {replies:?}"
+            );
+            requests.push(json!({"prepare": task}));
+            requests.push(json!({"agree": {"folder": folder}}));
+            requests.push(json!({"steps": 1}));
         }
+        // the last again, with a result that is a tenth larger
+        let last = project.path(&(tasks.len() - 1).to_string());
+        let found = Shown(&last).file("found");
+        let loss = Tensors::read(&found).unwrap().take("loss").unwrap()[0];
+        let mut larger = Tensors::default();
+        larger.add("loss", [1], vec![1.1 * loss]);
+        let copy = project.path("other");
+        std::fs::create_dir(&copy).unwrap();
+        for file in std::fs::read_dir(&last).unwrap().flatten() {
+            std::fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+        }
+        larger.write(&Shown(&copy).file("found")).unwrap();
+        requests.push(json!({"agree": {"folder": copy}}));
+
+        let replies = pytorch_answers(&python, care, &requests);
+        for (task, replies) in tasks.iter().zip(replies.chunks(3)) {
+            let by = replies[1]["differs"]["by"].as_f64();
+            assert!(
+                by.is_some_and(|by| by < 1e-3),
+                "{care}, {task:?}: {replies:?}"
+            );
+            assert!(replies[2]["seconds"].as_f64() > Some(0.0), "{task:?}");
+        }
+        let differs = &replies.last().unwrap()["differs"]["by"];
+        let by = differs.as_f64().unwrap();
+        assert!((by - 0.1 / 1.1).abs() < 1e-3, "{care}: {by}");
     }
 }
 
+/// Runs the driver's own tests, with workers that pretend. Among others they fail if a row whose results differ is
+/// timed, or one that agrees is refused.
 #[test]
-fn a_difference_is_the_greatest_of_losses_and_gradients_relative_to_their_size() {
-    let given = Given::write().unwrap();
-    let (loss, gradient) = (2.0, vec![4.0, -8.0]);
-    let answer = |loss: f64, gradient: &[f64]| {
-        let ours = given.loss();
-        [&[loss / 2.0 * ours], gradient].concat()
-    };
-    let same = answer(loss, &gradient);
-    let of = |other: Vec<f64>| given.difference(Step::Training, &[same.clone(), other]);
-    assert_eq!(of(same.clone()), 0.0);
-    assert_eq!(of(answer(loss, &[4.0, -7.0])), 0.125);
-    assert!((of(answer(2.5, &gradient)) - 0.25).abs() < 1e-12);
-    assert_eq!(of(answer(loss, &[4.0, f64::NAN])), f64::INFINITY);
-}
-
-#[test]
-fn a_ratio_is_that_of_the_fastest_of_its_ways() {
-    let seconds = [2.0, 9.0, 7.0, 3.0, 5.0];
-    let round = Round {
-        seconds: Way::ALL.into_iter().zip(seconds).collect(),
-        ..Default::default()
-    };
-    assert_eq!(round.ratio(Way::is_careful), Some(1.5));
-    assert_eq!(round.ratio(Way::is_naive), Some(3.5));
-    assert_eq!(round.ratio(|_| false), None);
+fn the_driver_passes_its_tests() {
+    let Some(python) = python("json") else { return };
+    let tests = output(
+        Command::new(python)
+            .args(["-B", "-m", "unittest", "discover", "-s"])
+            .arg(Path::new(SCRIPTS).join("driver")),
+    );
+    let tests = tests.unwrap();
+    let said = String::from_utf8_lossy(&tests.stderr);
+    assert!(tests.status.success(), "{said}");
+    assert!(!said.contains("Ran 0 tests"), "{said}");
 }
 
 #[test]
@@ -335,51 +328,6 @@ fn the_necessary_arithmetic_is_counted_by_hand() {
     let by_hand = 2.0 * 32.0 * (row + time);
     assert_eq!(TINY.fit().times, 32);
     assert_eq!(TINY.necessary_operations(), by_hand);
-}
-
-#[test]
-fn a_loss_is_first_reached_between_two_turns() {
-    let at = |steps: f64, seconds, loss| Moment {
-        steps,
-        seconds,
-        loss,
-    };
-    let moments = [at(50.0, 1.0, 3.0), at(100.0, 3.0, 2.0), at(150.0, 4.0, 2.5)];
-    assert_eq!(first_at(&moments, 2.5), Some(at(75.0, 2.0, 2.5)));
-    assert_eq!(
-        first_at(&moments, 3.5),
-        Some(at(50.0, 1.0, 3.0)).map(|m| Moment { loss: 3.0, ..m })
-    );
-    assert_eq!(first_at(&moments, 1.0), None);
-}
-
-#[test]
-fn a_spread_is_median_least_and_greatest() {
-    assert_eq!(
-        Spread::of([3.0, 1.0, 2.0]).to_string(),
-        "2.00 (1.00 to 3.00)"
-    );
-    assert_eq!(format!("{:.1}", Spread::of([4.0, 1.0])), "2.5 (1.0 to 4.0)");
-}
-
-#[test]
-fn what_others_used_is_what_the_process_and_its_children_did_not() {
-    let process = |id, parent, user, system| {
-        format!("{id} (a (b) c) S {parent} 1 1 0 -1 0 0 0 0 0 {user} {system} 0 0 20")
-    };
-    let usage = |stat: &str, child, stranger| {
-        let processes = [
-            process(1, 0, 5, 5),
-            process(7, 1, 10, 0),
-            process(9, 7, child, 5),
-            process(8, 1, stranger, 0),
-        ];
-        Usage::parse(stat, &processes, 7).unwrap()
-    };
-    let before = usage("cpu  100 0 0 900 0 0 0 0 0 0\n", 0, 0);
-    let after = usage("cpu  160 0 20 1110 5 0 0 5 0 0\n", 45, 30);
-    // 300 ticks of all cores, of which 85 busy or stolen, 45 of them of the child
-    assert!((after.others_since(&before) - 40.0 / 300.0).abs() < 1e-12);
 }
 
 #[test]
