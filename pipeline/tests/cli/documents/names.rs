@@ -72,13 +72,13 @@ fn every_key_of_a_configuration_in_the_documents_exists() {
     assert!(count > 20, "{count}");
 }
 
-/// The text of every Rust file under `folder`.
-fn sources(folder: &Path, found: &mut String) {
+/// The text of every file under `folder` with that extension.
+fn texts(folder: &Path, extension: &str, found: &mut String) {
     for entry in folder.read_dir().unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|e| e == "rs") {
+            texts(&path, extension, found);
+        } else if path.extension().is_some_and(|e| e == extension) {
             *found += &std::fs::read_to_string(path).unwrap();
         }
     }
@@ -88,7 +88,7 @@ fn sources(folder: &Path, found: &mut String) {
 fn every_test_that_a_document_names_exists() {
     let mut text = String::new();
     for folder in ["stages", "pipeline"] {
-        sources(&root().join(folder), &mut text);
+        texts(&root().join(folder), "rs", &mut text);
     }
     let is_name = |span: &String| {
         let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
@@ -159,4 +159,59 @@ fn the_architecture_has_the_rooms_of_both_crates_from_the_ground_up() {
         let rooms: Vec<_> = table.iter().map(|row| row[0].trim_matches('`')).collect();
         assert_eq!(rooms, of.floors, "ARCHITECTURE.md, {sources}");
     }
+}
+
+/// The comment of a line of YAML.
+fn comment(line: &str) -> &str {
+    match line.find("# ") {
+        Some(at) if line[..at].ends_with(' ') || at == 0 => &line[at + 2..],
+        _ => "",
+    }
+}
+
+/// Numbers of `text` with at least two decimals, and shares in per cent.
+fn figures(text: &str) -> Vec<String> {
+    let words = text.split_whitespace().chain([""]);
+    let words: Vec<&str> = words
+        .map(|word| word.trim_matches(|c: char| ",.;:()".contains(c)))
+        .collect();
+    let pairs = words.windows(2);
+    let figures = pairs.filter_map(|pair| {
+        let digits = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+        let (whole, decimals) = pair[0].split_once('.').unwrap_or((pair[0], "0"));
+        if !digits(whole) || !digits(decimals) {
+            return None;
+        }
+        match pair[1] {
+            "%" => Some(format!("{} %", pair[0])),
+            _ => (decimals.len() >= 2).then(|| pair[0].to_owned()),
+        }
+    });
+    figures.collect()
+}
+
+/// Fails if a comment of a configuration repeats a measured figure that has changed in the documents since, or was
+/// never in one.
+#[test]
+fn every_figure_in_a_comment_of_a_configuration_stands_in_a_document() {
+    assert_eq!(
+        figures("(3.5245, 7 of 0.5; 12 % and v1.25: 0.06."),
+        ["3.5245", "12 %", "0.06"]
+    );
+    let documents: Vec<String> = current().into_iter().map(|d| d.text).collect();
+    let known: BTreeSet<String> = documents.iter().flat_map(|text| figures(text)).collect();
+    let mut configurations = String::new();
+    texts(&root().join("configs"), "yaml", &mut configurations);
+    let mut found = 0;
+    for figure in configurations
+        .lines()
+        .flat_map(|line| figures(comment(line)))
+    {
+        found += 1;
+        assert!(
+            known.contains(&figure),
+            "a comment in configs/ has `{figure}`, which no document has: a comment names the document instead"
+        );
+    }
+    assert!(found > 3, "{found}");
 }
