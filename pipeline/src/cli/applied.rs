@@ -2,7 +2,8 @@
 
 use super::devices::DeviceName;
 use crate::console::Console;
-use crate::inference::{Input, dataset_of};
+use crate::destination::Destination;
+use crate::inference::{Input, Output, dataset_of};
 use crate::store::Store;
 use crate::tables::figures_tables;
 use clap::Args;
@@ -61,6 +62,45 @@ impl Applied {
         let pairs = pairs.map(|(key, value)| (key.to_owned(), value));
         let device = ("device".to_owned(), self.device.clone().into());
         pairs.into_iter().chain([device]).collect()
+    }
+}
+
+/// A picture beside the results: a grid of their first images.
+pub struct Picture {
+    path: PathBuf,
+    grid: Grid,
+    force: bool,
+}
+
+impl Picture {
+    /// The picture of `--grid`, if given: `--out` with the ending `.png`.
+    ///
+    /// # Errors
+    /// An input error if something is there, without `--force`.
+    pub fn beside(applied: &Applied, grid: Option<Grid>) -> Result<Option<Self>> {
+        let Some(grid) = grid else { return Ok(None) };
+        let path = applied.out.with_extension("png");
+        Output::new(&path, applied.force)?;
+        Ok(Some(Self {
+            path,
+            grid,
+            force: applied.force,
+        }))
+    }
+
+    /// Where it is, for a sentence on what is written.
+    pub fn told(&self) -> String {
+        format!(", and {}", self.path.display())
+    }
+
+    /// Writes it by `write`.
+    ///
+    /// # Errors
+    /// File errors; errors of `write`.
+    pub fn fill(&self, write: impl FnOnce(Grid, &Path) -> Result<()>) -> Result<()> {
+        let destination = Destination::open(&self.path, self.force)?;
+        destination.fill(|file| write(self.grid, file))?;
+        Ok(())
     }
 }
 

@@ -1,9 +1,8 @@
 //! `latent-align decode RUN FILE --out FILE`
 
-use super::applied::{Applied, grid};
+use super::applied::{Applied, Picture, grid};
 use super::sequences::{Command, refuse};
 use crate::console::Console;
-use crate::destination::Destination;
 use crate::inference::{Input, Job, Models, Output, dataset_of};
 use crate::store::Store;
 use anyhow::Result;
@@ -36,10 +35,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         grid,
     } = arguments;
     let output = Output::new(&applied.out, applied.force)?;
-    let picture = applied.out.with_extension("png");
-    if grid.is_some() {
-        Output::new(&picture, applied.force)?;
-    }
+    let picture = Picture::beside(applied, *grid)?;
     let models = Models::find(store, &applied.run)?;
     if let Some(model) = models.of_sequences()? {
         refuse(&[("--grid", grid.is_some())])?;
@@ -62,9 +58,9 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     if autoencoder.through().is_some() && !work.says_its_space() {
         written += "; the file does not say which latents it holds; they are assumed to be those of the transport";
     }
-    if grid.is_some() {
+    if let Some(picture) = &picture {
         work.require_images()?;
-        written += &format!(", and {}", picture.display());
+        written += &picture.told();
     }
     let job = Job {
         name: "decode",
@@ -76,9 +72,8 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         &work,
         output,
         |partial, file| {
-            if let Some(grid) = *grid {
-                let picture = Destination::open(&picture, applied.force)?;
-                picture.fill(|file| work.write_grid(partial, grid, file))?;
+            if let Some(picture) = &picture {
+                picture.fill(|grid, file| work.write_grid(partial, grid, file))?;
             }
             work.write(partial, file)
         },

@@ -1,18 +1,17 @@
 //! `latent-align sample RUN --count N --out FILE`
 
-use super::applied::{Applied, ConditionArguments, grid};
+use super::applied::{Applied, ConditionArguments, Picture, grid};
 use super::sequences::{Command, refuse};
 use crate::console::Console;
-use crate::destination::Destination;
-use crate::inference::{Job, Models, Output};
+use crate::inference::{Autoencoder, Job, Model, Models, Output};
 use crate::store::Store;
 use anyhow::Result;
 use clap::Args;
 use latent_align_stages::Error;
-use latent_align_stages::inference::{Decoding, Grid, Sample, SampleConfig};
+use latent_align_stages::inference::{Condition, Decoding, Grid, Sample, SampleConfig};
 use latent_align_stages::priors::{AwayFrom, Guidance, SampleOptions, Steps, Sweeps, Way};
 use latent_align_stages::random::Streams;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// Options of `sample`.
 #[derive(Debug, Args)]
@@ -99,98 +98,105 @@ pub struct Arguments {
     grid: Option<Grid>,
 }
 
+impl Arguments {
+    /// The options that models of sequences do not have, and whether each was given.
+    fn of_flows(&self) -> [(&str, bool); 9] {
+        [
+            ("--steps", self.steps.is_some()),
+            ("--sweeps", self.sweeps.is_some()),
+            ("--condition", self.condition.is_given()),
+            ("--guidance", self.guidance != 1.0),
+            ("--guidance-rising", self.guidance_rising),
+            (
+                "--guidance-temperature",
+                self.guidance_temperature.is_some(),
+            ),
+            ("--denoise", self.denoise.is_some()),
+            ("--decode", self.decode),
+            ("--grid", self.grid.is_some()),
+        ]
+    }
+
+    fn config(&self, condition: Option<Condition>) -> SampleConfig {
+        let away_from = self.guidance_temperature;
+        SampleConfig {
+            count: self.count,
+            condition,
+            denoise: self.denoise,
+            options: SampleOptions {
+                streams: Streams::of_stage("sample", self.seed),
+                temperature: self.temperature,
+                way: Way {
+                    steps: match (self.sweeps, self.steps) {
+                        (Some(tolerance), _) => Steps::Parallel(Sweeps {
+                            tolerance,
+                            tokens: self.sweep_tokens,
+                        }),
+                        (None, Some(steps)) => Steps::Equal(steps),
+                        (None, None) => Steps::Adaptive(self.tolerance),
+                    },
+                    guidance: Guidance {
+                        scale: self.guidance,
+                        rising: self.guidance_rising,
+                        away_from: away_from.map_or(AwayFrom::None, AwayFrom::Temperature),
+                    },
+                },
+            },
+        }
+    }
+
+    /// What the samples depend on.
+    fn about(
+        &self,
+        flow: &Model,
+        autoencoder: Option<&Autoencoder>,
+        condition: Value,
+    ) -> Map<String, Value> {
+        self.applied.about([
+            ("flow", flow.identity()),
+            ("autoencoder", json!(autoencoder.map(Autoencoder::identity))),
+            ("count", json!(self.count)),
+            ("seed", json!(self.seed)),
+            ("temperature", json!(self.temperature)),
+            ("tolerance", json!(self.tolerance)),
+            ("steps", json!(self.steps)),
+            ("condition", condition),
+            ("guidance", json!(self.guidance)),
+            ("sweeps", json!(self.sweeps)),
+            ("sweep_tokens", json!(self.sweep_tokens)),
+            ("guidance_rising", json!(self.guidance_rising)),
+            ("guidance_temperature", json!(self.guidance_temperature)),
+            ("denoise", json!(self.denoise)),
+        ])
+    }
+}
+
 /// Draws the samples, and prints where they are and which space they are in.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
-    let Arguments {
-        applied,
-        count,
-        seed,
-        temperature,
-        tolerance,
-        steps,
-        condition,
-        guidance,
-        sweeps,
-        sweep_tokens,
-        guidance_rising,
-        guidance_temperature,
-        denoise,
-        decode,
-        grid,
-    } = arguments;
+    let applied = &arguments.applied;
     let output = Output::new(&applied.out, applied.force)?;
-    let picture = applied.out.with_extension("png");
-    if grid.is_some() {
-        Output::new(&picture, applied.force)?;
-    }
+    let picture = Picture::beside(applied, arguments.grid)?;
     let models = Models::find(store, &applied.run)?;
     if let Some(model) = models.of_sequences()? {
-        refuse(&[
-            ("--steps", steps.is_some()),
-            ("--sweeps", sweeps.is_some()),
-            ("--condition", condition.is_given()),
-            ("--guidance", *guidance != 1.0),
-            ("--guidance-rising", *guidance_rising),
-            ("--guidance-temperature", guidance_temperature.is_some()),
-            ("--denoise", denoise.is_some()),
-            ("--decode", *decode),
-            ("--grid", grid.is_some()),
-        ])?;
+        refuse(&arguments.of_flows())?;
         return Command::new(applied, output, model, store, console).sample(
-            *count,
-            *seed,
-            *temperature,
+            arguments.count,
+            arguments.seed,
+            arguments.temperature,
         );
     }
     let flow = models.flow()?;
-    let autoencoder = decode.then(|| models.autoencoder()).transpose()?;
-    if let Some(autoencoder) = &autoencoder {
-        let aligned = autoencoder.lineage().flow;
-        if aligned.as_deref() != Some(flow.fingerprint()) {
-            return Err(Error::input(format!(
-                "{}: found an autoencoder that is aligned with {}, expected one whose latents \
-                 follow the flow {}: decoding that flow's samples with it is meaningless; name a \
-                 run with a regulariser such as `alignment` or `flow_kl`, or with a `transport`, \
-                 or leave --decode out",
-                applied.run.display(),
-                aligned.map_or("no flow".to_owned(), |other| format!("the flow {other}")),
-                flow.fingerprint(),
-            ))
-            .into());
-        }
-    }
-    let (condition, of_condition) = condition.open(store)?;
-    let config = SampleConfig {
-        count: *count,
-        condition,
-        denoise: *denoise,
-        options: SampleOptions {
-            streams: Streams::of_stage("sample", *seed),
-            temperature: *temperature,
-            way: Way {
-                steps: match (sweeps, steps) {
-                    (Some(tolerance), _) => Steps::Parallel(Sweeps {
-                        tolerance: *tolerance,
-                        tokens: *sweep_tokens,
-                    }),
-                    (None, Some(steps)) => Steps::Equal(*steps),
-                    (None, None) => Steps::Adaptive(*tolerance),
-                },
-                guidance: Guidance {
-                    scale: *guidance,
-                    rising: *guidance_rising,
-                    away_from: guidance_temperature.map_or(AwayFrom::None, AwayFrom::Temperature),
-                },
-            },
-        },
-    };
+    let autoencoder = (arguments.decode)
+        .then(|| aligned_autoencoder(&models, &flow, applied))
+        .transpose()?;
+    let (condition, of_condition) = arguments.condition.open(store)?;
     let name = autoencoder.as_ref().map(|own| own.model.data_name());
     let decoding = (autoencoder.as_ref().zip(name.as_ref())).map(|(own, name)| Decoding {
         dir: &own.model.dir,
         through: own.through(),
         name,
     });
-    let device = applied.device()?.open()?;
+    let (config, device) = (arguments.config(condition), applied.device()?.open()?);
     let fingerprint = flow.fingerprint();
     let work = Sample::open(&flow.dir, fingerprint, decoding.as_ref(), config, &device)?;
     if work.lacks_condition() {
@@ -202,41 +208,22 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         "{} (points of the flow {fingerprint}{told})",
         work.written()
     );
-    if grid.is_some() {
+    if let Some(picture) = &picture {
         work.require_images()?;
-        written += &format!(", and {}", picture.display());
+        written += &picture.told();
     }
     let job = Job {
         name: "sample",
         console,
         input: None,
-        about: applied.about([
-            ("flow", flow.identity()),
-            (
-                "autoencoder",
-                json!(autoencoder.as_ref().map(|own| own.identity())),
-            ),
-            ("count", json!(count)),
-            ("seed", json!(seed)),
-            ("temperature", json!(temperature)),
-            ("tolerance", json!(tolerance)),
-            ("steps", json!(steps)),
-            ("condition", of_condition),
-            ("guidance", json!(guidance)),
-            ("sweeps", json!(sweeps)),
-            ("sweep_tokens", json!(sweep_tokens)),
-            ("guidance_rising", json!(guidance_rising)),
-            ("guidance_temperature", json!(guidance_temperature)),
-            ("denoise", json!(denoise)),
-        ]),
+        about: arguments.about(&flow, autoencoder.as_ref(), of_condition),
     };
     job.run(
         &work,
         output,
         |partial, file| {
-            if let Some(grid) = *grid {
-                let picture = Destination::open(&picture, applied.force)?;
-                picture.fill(|file| work.write_grid(partial, grid, file))?;
+            if let Some(picture) = &picture {
+                picture.fill(|grid, file| work.write_grid(partial, grid, file))?;
             }
             work.write(partial, file)
         },
@@ -249,4 +236,22 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         ));
     }
     Ok(())
+}
+
+/// The run's autoencoder, which must be aligned with `flow`.
+fn aligned_autoencoder(models: &Models, flow: &Model, applied: &Applied) -> Result<Autoencoder> {
+    let autoencoder = models.autoencoder()?;
+    let aligned = autoencoder.lineage().flow;
+    if aligned.as_deref() == Some(flow.fingerprint()) {
+        return Ok(autoencoder);
+    }
+    Err(Error::input(format!(
+        "{}: found an autoencoder that is aligned with {}, expected one whose latents follow the \
+         flow {}: decoding that flow's samples with it is meaningless; name a run with a \
+         regulariser such as `alignment` or `flow_kl`, or with a `transport`, or leave --decode out",
+        applied.run.display(),
+        aligned.map_or("no flow".to_owned(), |other| format!("the flow {other}")),
+        flow.fingerprint(),
+    ))
+    .into())
 }

@@ -70,6 +70,27 @@ enum Bits {
 }
 
 impl Arguments {
+    /// The options that models of sequences do not have, and whether each was given.
+    fn of_flows(&self) -> [(&str, bool); 7] {
+        [
+            ("--latents", self.latents),
+            ("--condition", self.condition.is_given()),
+            ("--tolerance", self.tolerance.is_some()),
+            ("--draws", self.draws.is_some()),
+            ("--truncation", self.truncation.is_some()),
+            ("--probes", self.probes.is_some()),
+            ("--precision", self.precision.is_some()),
+        ]
+    }
+
+    /// The space of the rows, and the usual names of their dataset.
+    fn space(&self) -> (Space, &[&str]) {
+        match self.latents {
+            true => (Space::Points, &["latents", "means", "points"]),
+            false => (Space::Features, &["features"]),
+        }
+    }
+
     /// The run's configuration of `estimate-nll` with the overrides of the command line.
     fn config(&self, models: &Models) -> Result<estimate_nll::Config> {
         let own = models.config(Stage::EstimateNll).cloned();
@@ -106,15 +127,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let output = Output::new(&applied.out, applied.force)?;
     let models = Models::find(store, &applied.run)?;
     if let Some(model) = models.of_sequences()? {
-        refuse(&[
-            ("--latents", arguments.latents),
-            ("--condition", arguments.condition.is_given()),
-            ("--tolerance", arguments.tolerance.is_some()),
-            ("--draws", arguments.draws.is_some()),
-            ("--truncation", arguments.truncation.is_some()),
-            ("--probes", arguments.probes.is_some()),
-            ("--precision", arguments.precision.is_some()),
-        ])?;
+        refuse(&arguments.of_flows())?;
         let seed = arguments.seed.unwrap_or(model.manifest.seed);
         return Command::new(applied, output, model, store, console).score(
             &arguments.file,
@@ -126,10 +139,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let config = arguments.config(&models)?;
     let own_seed = models.seed(Stage::EstimateNll);
     let seed = (arguments.seed.or(own_seed)).unwrap_or(flow.manifest.seed);
-    let (space, usual): (_, &[&str]) = match arguments.latents {
-        true => (Space::Points, &["latents", "means", "points"]),
-        false => (Space::Features, &["features"]),
-    };
+    let (space, usual) = arguments.space();
     let dataset = dataset_of(&arguments.file, arguments.dataset.as_deref(), usual)?;
     let input = Input::open(&arguments.file, &dataset, store)?;
     let (condition, of_condition) = arguments.condition.open(store)?;

@@ -7,4 +7,4 @@ mod models;
 
 pub use inputs::{Input, dataset_of};
 pub use job::{Job, Output};
-pub use models::{Model, Models};
+pub use models::{Autoencoder, Model, Models};

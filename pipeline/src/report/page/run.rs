@@ -92,134 +92,152 @@ fn meta(found: &RunView) -> String {
     parts.join(" · ")
 }
 
+/// The cards of what the run has.
 fn cards(found: &RunView) -> Vec<Card> {
-    let mut cards = Vec::new();
-    let mut add = |name, value, detail: String, grade| {
-        cards.push(Card {
-            name,
-            value,
-            detail,
-            grade,
-        });
-    };
-    let autoencoder = |name: &str| found.of_latents(name);
-    let part = match found.lacks_test() {
+    let of_all = [
+        stand_in, nll, coverage, told_apart, error, probe, loss, bits, classifier,
+    ];
+    of_all.into_iter().filter_map(|card| card(found)).collect()
+}
+
+fn card(name: &'static str, value: String, detail: String, grade: Grade) -> Option<Card> {
+    Some(Card {
+        name,
+        value,
+        detail,
+        grade,
+    })
+}
+
+/// The part of the data whose figures are shown.
+fn part(found: &RunView) -> &'static str {
+    match found.lacks_test() {
         true => "held-out",
         false => "test",
+    }
+}
+
+fn stand_in(found: &RunView) -> Option<Card> {
+    let (word, grade, detail) = overall(found)?;
+    card("Loss as a stand-in for the NLL", word, detail, grade)
+}
+
+fn nll(found: &RunView) -> Option<Card> {
+    let likelihoods = Likelihoods::of(found)?;
+    let (gap, error) = likelihoods.gap();
+    let grade = match likelihoods.words() {
+        "as likely as" => Grade::Good,
+        "likelier than" => Grade::Fair,
+        _ => Grade::Bad,
     };
-    if let Some((word, grade, detail)) = overall(found) {
-        add("Loss as a stand-in for the NLL", word, detail, grade);
-    }
-    if let Some(l) = Likelihoods::of(found) {
-        let (gap, error) = l.gap();
-        let features = with_spread(l.features.0, l.features.1);
-        let grade = match l.words() {
-            "as likely as" => Grade::Good,
-            "likelier than" => Grade::Fair,
-            _ => Grade::Bad,
-        };
-        let value = with_spread(l.latents.0, l.latents.1);
-        let detail = format!("features {features}; gap {}", with_spread(gap, error));
-        add("NLL of latents (nats)", value, detail, grade);
-    }
-    if let Some(covered) = autoencoder(names::COVERAGE) {
-        let grade = match covered {
-            c if c >= 0.9 => Grade::Good,
-            c if c >= 0.5 => Grade::Fair,
-            _ => Grade::Bad,
-        };
-        let value = format!("{:.0} %", 100.0 * covered);
-        add(
-            "Coverage of features",
-            value,
-            "97 % for a fresh sample".into(),
-            grade,
-        );
-    }
+    let [latents, features] =
+        [likelihoods.latents, likelihoods.features].map(|(mean, error)| with_spread(mean, error));
+    let detail = format!("features {features}; gap {}", with_spread(gap, error));
+    card("NLL of latents (nats)", latents, detail, grade)
+}
+
+fn coverage(found: &RunView) -> Option<Card> {
+    let covered = found.of_latents(names::COVERAGE)?;
+    let grade = match covered {
+        c if c >= 0.9 => Grade::Good,
+        c if c >= 0.5 => Grade::Fair,
+        _ => Grade::Bad,
+    };
+    let value = format!("{:.0} %", 100.0 * covered);
+    let detail = "97 % for a fresh sample".to_owned();
+    card("Coverage of features", value, detail, grade)
+}
+
+fn told_apart(found: &RunView) -> Option<Card> {
     let evidence = Evidence::of(found);
-    if let Some(tests) = evidence.tokens {
-        let grade = match evidence.told_apart() {
-            [false, false] if !evidence.can_tell() => Grade::Plain,
-            [false, false] => Grade::Good,
-            _ if evidence.is_near() => Grade::Fair,
-            _ => Grade::Bad,
-        };
-        let (value, mut detail) = match tests.accuracy {
-            Some((accuracy, _)) => (
-                format!("{:.0} %", 100.0 * accuracy),
-                String::from("of latents, by a classifier; chance is 50 %"),
+    let tests = evidence.tokens?;
+    let grade = match evidence.told_apart() {
+        [false, false] if !evidence.can_tell() => Grade::Plain,
+        [false, false] => Grade::Good,
+        _ if evidence.is_near() => Grade::Fair,
+        _ => Grade::Bad,
+    };
+    let (value, mut detail) = match tests.accuracy {
+        Some((accuracy, _)) => (
+            format!("{:.0} %", 100.0 * accuracy),
+            String::from("of latents, by a classifier; chance is 50 %"),
+        ),
+        None => (
+            format!("p = {}", brief(tests.p_values[0])),
+            format!(
+                "by the energy test; {:.0} points are too few for a classifier",
+                tests.points
             ),
-            None => (
-                format!("p = {}", brief(tests.p_values[0])),
-                format!(
-                    "by the energy test; {:.0} points are too few for a classifier",
-                    tests.points
-                ),
-            ),
-        };
-        if let Some((whole, _)) = evidence.whole.and_then(|tests| tests.accuracy) {
-            detail += &format!("; of whole rows {:.0} %", 100.0 * whole);
-        }
-        if let (Some(floor), Some(_)) = (evidence.floor, tests.accuracy) {
-            detail += &format!("; of the flow's samples {:.0} %", 100.0 * floor);
-        }
-        add("Distinguished from features", value, detail, grade);
+        ),
+    };
+    if let Some((whole, _)) = evidence.whole.and_then(|tests| tests.accuracy) {
+        detail += &format!("; of whole rows {:.0} %", 100.0 * whole);
     }
-    if let Some(error) = autoencoder(names::ERROR) {
-        let decibel = autoencoder(names::PSNR);
-        let mut detail = format!("mean squared, {part} rows");
-        if let Some(of_draws) = autoencoder(names::ERROR_OF_DRAWS) {
-            detail += &format!(", decoded means; decoded draws {}", brief(of_draws));
-        }
-        if let Some(decibel) = decibel {
-            detail += &format!("; PSNR {decibel:.1} dB");
-        }
-        add("Reconstruction error", brief(error), detail, Grade::Plain);
+    if let (Some(floor), Some(_)) = (evidence.floor, tests.accuracy) {
+        detail += &format!("; of the flow's samples {:.0} %", 100.0 * floor);
     }
-    if let Some(accuracy) = found.shown(Stage::EvaluateLatents, evaluate_latents::PROBE_ACCURACY) {
-        let frechet = found.shown(Stage::EvaluateLatents, evaluate_latents::SAMPLES_DISTANCE);
-        let detail = frechet.map_or(String::new(), |d| {
-            format!("Fréchet distance of samples {}", brief(d))
-        });
-        let value = format!("{:.1} %", 100.0 * accuracy);
-        add("Linear probe of latents", value, detail, Grade::Plain);
+    card("Distinguished from features", value, detail, grade)
+}
+
+fn error(found: &RunView) -> Option<Card> {
+    let error = found.of_latents(names::ERROR)?;
+    let mut detail = format!("mean squared, {} rows", part(found));
+    if let Some(of_draws) = found.of_latents(names::ERROR_OF_DRAWS) {
+        detail += &format!(", decoded means; decoded draws {}", brief(of_draws));
     }
-    if found.stage(Stage::TrainAutoencoder).is_none() {
-        if let Some(loss) = found.shown(Stage::PretrainFlow, pretrain_flow::LOSS) {
-            let nll = found.shown(Stage::PretrainFlow, pretrain_flow::NLL);
-            let detail = nll.map_or(format!("of {part} rows"), |n| {
-                format!("of {part} rows; NLL {} nats", brief(n))
-            });
-            add("Flow-matching loss", brief(loss), detail, Grade::Plain);
-        }
-        if let Some(bits) = found.shown(Stage::PretrainFlow, pretrain_flow::BITS) {
-            let simple = [
-                ("histograms", pretrain_flow::HISTOGRAM_BITS),
-                ("full Gaussian", pretrain_flow::GAUSSIAN_BITS),
-                ("uniform", pretrain_flow::UNIFORM_BITS),
-            ];
-            let mut detail = format!("of {part} rows");
-            for (word, name) in simple {
-                if let Some(bits) = found.shown(Stage::PretrainFlow, name) {
-                    detail += &format!("; {word} {bits:.3}");
-                }
-            }
-            add(
-                "Bits a dimension",
-                format!("{bits:.3}"),
-                detail,
-                Grade::Plain,
-            );
-        }
-        if let Some(accuracy) = found.shown(Stage::TrainClassifier, train_classifier::ACCURACY) {
-            let value = format!("{:.1} %", 100.0 * accuracy);
-            add(
-                "Classifier",
-                value,
-                format!("{part} accuracy"),
-                Grade::Plain,
-            );
+    if let Some(decibel) = found.of_latents(names::PSNR) {
+        detail += &format!("; PSNR {decibel:.1} dB");
+    }
+    card("Reconstruction error", brief(error), detail, Grade::Plain)
+}
+
+fn probe(found: &RunView) -> Option<Card> {
+    let accuracy = found.shown(Stage::EvaluateLatents, evaluate_latents::PROBE_ACCURACY)?;
+    let frechet = found.shown(Stage::EvaluateLatents, evaluate_latents::SAMPLES_DISTANCE);
+    let detail = frechet.map(|d| format!("Fréchet distance of samples {}", brief(d)));
+    let value = format!("{:.1} %", 100.0 * accuracy);
+    let detail = detail.unwrap_or_default();
+    card("Linear probe of latents", value, detail, Grade::Plain)
+}
+
+/// A figure of a stage, of a run that trains no autoencoder.
+fn without_autoencoder(found: &RunView, stage: Stage, name: &str) -> Option<f64> {
+    let alone = found.stage(Stage::TrainAutoencoder).is_none();
+    alone.then(|| found.shown(stage, name)).flatten()
+}
+
+fn loss(found: &RunView) -> Option<Card> {
+    let loss = without_autoencoder(found, Stage::PretrainFlow, pretrain_flow::LOSS)?;
+    let mut detail = format!("of {} rows", part(found));
+    if let Some(nll) = found.shown(Stage::PretrainFlow, pretrain_flow::NLL) {
+        detail += &format!("; NLL {} nats", brief(nll));
+    }
+    card("Flow-matching loss", brief(loss), detail, Grade::Plain)
+}
+
+fn bits(found: &RunView) -> Option<Card> {
+    let bits = without_autoencoder(found, Stage::PretrainFlow, pretrain_flow::BITS)?;
+    let mut detail = format!("of {} rows", part(found));
+    for (word, name) in [
+        ("histograms", pretrain_flow::HISTOGRAM_BITS),
+        ("full Gaussian", pretrain_flow::GAUSSIAN_BITS),
+        ("uniform", pretrain_flow::UNIFORM_BITS),
+    ] {
+        if let Some(bits) = found.shown(Stage::PretrainFlow, name) {
+            detail += &format!("; {word} {bits:.3}");
         }
     }
-    cards
+    card(
+        "Bits a dimension",
+        format!("{bits:.3}"),
+        detail,
+        Grade::Plain,
+    )
+}
+
+fn classifier(found: &RunView) -> Option<Card> {
+    let accuracy = without_autoencoder(found, Stage::TrainClassifier, train_classifier::ACCURACY)?;
+    let value = format!("{:.1} %", 100.0 * accuracy);
+    let detail = format!("{} accuracy", part(found));
+    card("Classifier", value, detail, Grade::Plain)
 }
