@@ -24,7 +24,7 @@ use jobs::{
 use latent_align_stages::priors::VelocityNetworkConfig;
 use latent_align_stages::random::Streams;
 use latent_align_stages::training::MatmulPrecision;
-use protocol::{Matching, Reply, Request, Task};
+use protocol::{Kind, Matching, Reply, Request, Task, Wanted};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -343,4 +343,54 @@ fn our_worker_streams_batches() {
     };
     let replies = answers(&[Request::Prepare(task), Request::Steps(20)]);
     assert!(matches!(replies[1], Reply::Seconds(_)), "{replies:?}");
+}
+
+/// Fails if the driver and this program name a kind of task differently, or the driver reads a setting that its
+/// tasks do not have.
+#[test]
+fn the_driver_knows_the_tasks_that_our_worker_offers() {
+    let Some(python) = python("json") else { return };
+    let driver = |code: &str, argument: String| -> Value {
+        let mut command = Command::new(&python);
+        command.args(["-B", "-c", code]).arg(argument);
+        let done = output(command.current_dir(Path::new(SCRIPTS).join("driver"))).unwrap();
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success(), "{said}");
+        serde_json::from_slice(&done.stdout).unwrap()
+    };
+    let project = Project::new();
+    let mut offers = serde_json::Map::new();
+    let names = driver(
+        "import json, kinds; print(json.dumps(list(kinds.KINDS)))",
+        String::new(),
+    );
+    for name in names.as_array().unwrap() {
+        let kind = serde_json::from_value(name.clone()).unwrap();
+        if [Kind::Likelihood, Kind::Nested, Kind::Stream].contains(&kind) {
+            continue; // train a flow, or write a large file
+        }
+        let wanted = Wanted {
+            kind,
+            precision: MatmulPrecision::F32,
+            paper: false,
+            seed: 0,
+            folder: project.path(""),
+        };
+        let replies = answers(&[Request::Tasks(wanted)]);
+        let Reply::Tasks(found) = &replies[0] else {
+            panic!("{name}: {replies:?}");
+        };
+        assert!(!found.is_empty(), "{name}");
+        offers.insert(name.as_str().unwrap().to_owned(), json!(found));
+    }
+    let code = "import json, kinds, sys; offers = json.loads(sys.argv[1]); print(json.dumps({name: \
+                [kinds.KINDS[name].target_of(row['task']).at_least for row in rows] for name, rows in offers.items()}))";
+    let targets = driver(code, Value::Object(offers).to_string());
+    assert_eq!(
+        targets["train"],
+        json!([1.3, 1.3, 1.3, 1.3, 1.15, 1.15, 1.15])
+    );
+    assert_eq!(targets["tarflow-samples"], json!([3.0, 1.1]));
+    assert_eq!(targets["autoencoder"], json!([1.5, 1.5, 1.3, 1.3]));
+    assert_eq!(targets["divergence"], json!([2.0, 1.35, 1.35]));
 }
