@@ -160,107 +160,116 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
             summary.add(in_region(name, label), value);
         };
         add(names::POINTS, m.region.count() as f64);
-        let nll = match m.likelihoods.kind {
-            NllKind::Ode => names::NLL,
-            NllKind::Exact => names::NLL_IN_CLOSED_FORM,
-        };
-        add(nll, mean(&m.likelihoods.values));
-        add(
-            ITS_ERROR,
-            standard_error(&m.likelihoods.values, m.region.group),
-        );
-        if !m.likelihoods.errors.is_empty() {
-            let mean_square = mean(
-                &m.likelihoods
-                    .errors
-                    .iter()
-                    .map(|e| e * e)
-                    .collect::<Vec<_>>(),
-            );
-            add(names::PROBE_ERROR, mean_square.sqrt());
-        }
-        if let Some(witness) = &m.witness {
-            let share = (witness.together as f64).recip();
-            let (values, group) = (&witness.values, m.region.group / witness.together);
-            add(names::NLL_OF_WITNESS, share * mean(values));
-            let error = error_beside(names::NLL_OF_WITNESS);
-            add(&error, share * standard_error(values, group));
-            if witness.together > 1 {
-                add(names::TOGETHER, witness.together as f64);
-            }
-        }
-        if let Some(analytic) = &m.analytic {
-            let finite: Vec<f64> = analytic.iter().copied().filter(|v| v.is_finite()).collect();
-            add(names::ANALYTIC_NLL, mean(&finite));
-            let outside = analytic.len() - finite.len();
-            if outside > 0 {
-                add(names::OUTSIDE, outside as f64);
-            }
-        }
-        for (weighting, loss) in Weighting::ALL.into_iter().zip(&m.losses) {
-            let value = mean(&loss.values);
-            let half = Draws::quantile() * loss.mean_error;
-            let of_draws = Interval {
-                value,
-                low: value - half,
-                high: value + half,
-            };
-            let label = match weighting {
-                Weighting::Uniform => names::MEAN_UNIFORM_LOSS,
-                Weighting::Likelihood => names::MEAN_BOUND,
-            };
-            with_interval(&mut add, label, of_draws);
-        }
-        for weighting in Weighting::ALL {
-            let Some(found) = m.compared(weighting.surrogate(), m.reference()) else {
-                continue;
-            };
-            for (figure, interval) in found.agreement.figures() {
-                if ![names::BIAS, names::RMSE].contains(&figure) {
-                    with_interval(&mut add, &format!("{weighting}, {figure}"), interval);
-                }
-            }
-            // gradients are compared with the flow's own
-            let beside_own = m.compared(weighting.surrogate(), m.own());
-            if let Some(cosine) = beside_own.and_then(|c| c.cosine) {
-                with_interval(&mut add, &format!("{weighting}, {}", names::COSINE), cosine);
-            }
-            add(
-                &format!("{weighting}, {}", Verdict::FIGURE),
-                found.verdict.figure(),
-            );
-        }
+        likelihoods(m, &mut add);
+        losses(m, &mut add);
+        against_own(m, &mut add);
         against_witness(m, &mut add);
-        let against_analytic = m.compared.iter().filter(|c| c.reference == names::ANALYTIC);
-        for found in against_analytic {
-            let exact = found.surrogate.strip_suffix(names::EXACT_VELOCITY);
-            let exact = exact.and_then(|loss| loss.strip_suffix(", "));
-            let likelihood = [m.own(), names::WITNESS].into_iter();
-            let Some(label) = exact.or(likelihood.into_iter().find(|l| found.surrogate == *l))
-            else {
-                continue; // only in the table
-            };
-            let label = match label {
-                names::ODE => names::ODE_AGAINST_ANALYTIC.to_owned(),
-                names::EXACT => names::EXACT_AGAINST_ANALYTIC.to_owned(),
-                names::WITNESS => names::WITNESS_AGAINST_ANALYTIC.to_owned(),
-                loss => format!("{}, {loss}", names::EXACT_VELOCITY),
-            };
-            for (figure, interval) in found.agreement.figures() {
-                let in_nats = (Weighting::ALL.into_iter())
-                    .filter(|w| found.surrogate.starts_with(w.surrogate()))
-                    .all(Weighting::in_nats);
-                if figure == names::SPEARMAN
-                    || in_nats && [names::BIAS, names::RMSE, names::SLOPE].contains(&figure)
-                {
-                    with_interval(&mut add, &format!("{label}, {figure}"), interval);
-                }
-            }
-        }
+        against_analytic(m, &mut add);
     }
     if let Some((gap, error)) = gap(measured) {
         summary.add(names::GAP, gap);
         summary.add(ITS_ERROR, error);
+    }
+}
+
+/// Mean NLLs by the flow, the witness and the target.
+fn likelihoods(m: &Measured, add: &mut impl FnMut(&str, f64)) {
+    let nll = match m.likelihoods.kind {
+        NllKind::Ode => names::NLL,
+        NllKind::Exact => names::NLL_IN_CLOSED_FORM,
+    };
+    add(nll, mean(&m.likelihoods.values));
+    let error = standard_error(&m.likelihoods.values, m.region.group);
+    add(ITS_ERROR, error);
+    if !m.likelihoods.errors.is_empty() {
+        let squares = m.likelihoods.errors.iter().map(|e| e * e);
+        let mean_square = mean(&squares.collect::<Vec<_>>());
+        add(names::PROBE_ERROR, mean_square.sqrt());
+    }
+    if let Some(witness) = &m.witness {
+        let share = (witness.together as f64).recip();
+        let (values, group) = (&witness.values, m.region.group / witness.together);
+        add(names::NLL_OF_WITNESS, share * mean(values));
+        let error = error_beside(names::NLL_OF_WITNESS);
+        add(&error, share * standard_error(values, group));
+        if witness.together > 1 {
+            add(names::TOGETHER, witness.together as f64);
+        }
+    }
+    if let Some(analytic) = &m.analytic {
+        let finite: Vec<f64> = analytic.iter().copied().filter(|v| v.is_finite()).collect();
+        add(names::ANALYTIC_NLL, mean(&finite));
+        let outside = analytic.len() - finite.len();
+        if outside > 0 {
+            add(names::OUTSIDE, outside as f64);
+        }
+    }
+}
+
+/// The mean of each loss, with an interval over its draws.
+fn losses(m: &Measured, add: &mut impl FnMut(&str, f64)) {
+    for (weighting, loss) in Weighting::ALL.into_iter().zip(&m.losses) {
+        let value = mean(&loss.values);
+        let half = Draws::quantile() * loss.mean_error;
+        let of_draws = Interval {
+            value,
+            low: value - half,
+            high: value + half,
+        };
+        let label = match weighting {
+            Weighting::Uniform => names::MEAN_UNIFORM_LOSS,
+            Weighting::Likelihood => names::MEAN_BOUND,
+        };
+        with_interval(add, label, of_draws);
+    }
+}
+
+/// Agreement of the losses with [`Measured::reference`].
+fn against_own(m: &Measured, add: &mut impl FnMut(&str, f64)) {
+    for weighting in Weighting::ALL {
+        let Some(found) = m.compared(weighting.surrogate(), m.reference()) else {
+            continue;
+        };
+        for (figure, interval) in found.agreement.figures() {
+            if ![names::BIAS, names::RMSE].contains(&figure) {
+                with_interval(add, &format!("{weighting}, {figure}"), interval);
+            }
+        }
+        // gradients are compared with the flow's own
+        let beside_own = m.compared(weighting.surrogate(), m.own());
+        if let Some(cosine) = beside_own.and_then(|c| c.cosine) {
+            with_interval(add, &format!("{weighting}, {}", names::COSINE), cosine);
+        }
+        let verdict = format!("{weighting}, {}", Verdict::FIGURE);
+        add(&verdict, found.verdict.figure());
+    }
+}
+
+/// Agreement with the density of an analytic target.
+fn against_analytic(m: &Measured, add: &mut impl FnMut(&str, f64)) {
+    for found in m.compared.iter().filter(|c| c.reference == names::ANALYTIC) {
+        let exact = found.surrogate.strip_suffix(names::EXACT_VELOCITY);
+        let exact = exact.and_then(|loss| loss.strip_suffix(", "));
+        let likelihood = [m.own(), names::WITNESS].into_iter();
+        let Some(label) = exact.or(likelihood.into_iter().find(|l| found.surrogate == *l)) else {
+            continue; // only in the table
+        };
+        let label = match label {
+            names::ODE => names::ODE_AGAINST_ANALYTIC.to_owned(),
+            names::EXACT => names::EXACT_AGAINST_ANALYTIC.to_owned(),
+            names::WITNESS => names::WITNESS_AGAINST_ANALYTIC.to_owned(),
+            loss => format!("{}, {loss}", names::EXACT_VELOCITY),
+        };
+        let in_nats = (Weighting::ALL.into_iter())
+            .filter(|w| found.surrogate.starts_with(w.surrogate()))
+            .all(Weighting::in_nats);
+        for (figure, interval) in found.agreement.figures() {
+            if figure == names::SPEARMAN
+                || in_nats && [names::BIAS, names::RMSE, names::SLOPE].contains(&figure)
+            {
+                with_interval(add, &format!("{label}, {figure}"), interval);
+            }
+        }
     }
 }
 

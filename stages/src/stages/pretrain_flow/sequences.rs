@@ -51,95 +51,89 @@ pub fn check(config: &Config, problems: &mut Problems) {
     if let Some(longest) = features.longest {
         problems.within("features.longest", longest, 1..=4096);
     }
-    let mut refuse = |holds: bool, key: &str, found: &str, expected: &str| {
+    let numbers = matches!(tokeniser, Tokeniser::Ids { .. });
+    let kind = format!("`{}`", config.model.name());
+    let dataset = format!("`{}`", features.dataset);
+    let compared = config.compared.to_string();
+    let memory = config.memory_mib.to_string();
+    // key, whether it applies to sequences, what was found, and what was expected
+    let settings = [
+        (
+            "model.kind",
+            config.model.of_sequences().is_some(),
+            kind.as_str(),
+            "`seqflow`, `gumbel_max` or `sequence_vae`, the kinds for sequences of tokens",
+        ),
+        (
+            "features.from",
+            features.from.is_none(),
+            "an artifact",
+            "a file of your own",
+        ),
+        (
+            "features.non_finite",
+            features.non_finite == NonFinite::Refuse,
+            "a rule for numbers",
+            "none: tokens are always finite",
+        ),
+        (
+            "features.dataset",
+            numbers || features.dataset == defaults::dataset(),
+            &dataset,
+            "none: a text file has no datasets; token numbers in an HDF5 file need `tokeniser: {kind: ids}`",
+        ),
+        (
+            "normalisation",
+            config.normalisation == NormalisationConfig::default(),
+            "a normalisation",
+            "none: embedded tokens have length 1",
+        ),
+        (
+            "rows",
+            config.rows == Rows::default(),
+            "a view of rows",
+            "none: a sequence is one point of all its tokens",
+        ),
+        (
+            "noise",
+            config.noise.is_none(),
+            "noise",
+            "none: the noise of tokens is `model.embedding.noise`",
+        ),
+        (
+            "condition",
+            config.condition.is_none(),
+            "a condition",
+            "none: flows over sequences are unconditional",
+        ),
+        (
+            "compared",
+            config.compared == defaults::compared(),
+            &compared,
+            "none: samples are decoded and searched for in the data instead",
+        ),
+        (
+            "memory_mib",
+            config.memory_mib == defaults::memory_mib(),
+            &memory,
+            "none: sequences are kept in memory",
+        ),
+    ];
+    for (key, holds, found, expected) in settings {
         let found = format!("{found} with `features.tokeniser`");
         problems.require(holds, key, found, expected);
-    };
-    refuse(
-        config.model.of_sequences().is_some(),
-        "model.kind",
-        &format!("`{}`", config.model.name()),
-        "`seqflow`, `gumbel_max` or `sequence_vae`, the kinds for sequences of tokens",
-    );
-    refuse(
-        features.from.is_none(),
-        "features.from",
-        "an artifact",
-        "a file of your own",
-    );
-    let finite = features.non_finite == NonFinite::Refuse;
-    refuse(
-        finite,
-        "features.non_finite",
-        "a rule for numbers",
-        "none: tokens are always finite",
-    );
-    let numbers = matches!(tokeniser, Tokeniser::Ids { .. });
-    let dataset = features.dataset == defaults::dataset();
-    refuse(
-        numbers || dataset,
-        "features.dataset",
-        &format!("`{}`", features.dataset),
-        "none: a text file has no datasets; token numbers in an HDF5 file need `tokeniser: {kind: ids}`",
-    );
+    }
     for (key, part) in [("held_out", &config.held_out), ("test", &config.test)] {
-        let given = [
+        for (name, given) in [
             ("dataset", part.dataset.is_some()),
             ("indices", part.indices.is_some()),
             ("file", part.file.is_some()),
-        ];
-        for (name, given) in given {
-            let key = format!("{key}.{name}");
-            refuse(
-                !given,
-                &key,
-                "a part that is given",
-                "`fraction`: parts are drawn with the seed",
-            );
+        ] {
+            let found = "a part that is given with `features.tokeniser`";
+            let expected = "`fraction`: parts are drawn with the seed";
+            problems.require(!given, &format!("{key}.{name}"), found, expected);
         }
     }
-    let plain = config.normalisation == NormalisationConfig::default();
-    refuse(
-        plain,
-        "normalisation",
-        "a normalisation",
-        "none: embedded tokens have length 1",
-    );
-    let rows = config.rows == Rows::default();
-    refuse(
-        rows,
-        "rows",
-        "a view of rows",
-        "none: a sequence is one point of all its tokens",
-    );
-    let quiet = config.noise.is_none();
-    refuse(
-        quiet,
-        "noise",
-        "noise",
-        "none: the noise of tokens is `model.embedding.noise`",
-    );
-    let alone = config.condition.is_none();
-    refuse(
-        alone,
-        "condition",
-        "a condition",
-        "none: flows over sequences are unconditional",
-    );
-    let compared = config.compared == defaults::compared();
-    refuse(
-        compared,
-        "compared",
-        &config.compared.to_string(),
-        "none: samples are decoded and searched for in the data instead",
-    );
-    let memory = config.memory_mib == defaults::memory_mib();
-    refuse(
-        memory,
-        "memory_mib",
-        &config.memory_mib.to_string(),
-        "none: sequences are kept in memory",
-    );
 }
 
 /// Reports sections that read a flow over numbers.

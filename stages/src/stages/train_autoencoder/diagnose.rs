@@ -9,6 +9,7 @@ use crate::context::{Context, Summary, Table};
 use crate::data::Part;
 use crate::error::Result;
 use crate::figures::{energy_test, of_rows, train_autoencoder as names, two_samples};
+use crate::numerics::mean;
 use crate::priors::KeptPoints;
 use crate::random::Streams;
 use crate::stages::two_samples::{Compared, TESTED, whole_rows};
@@ -117,22 +118,7 @@ pub fn diagnose(
     let alone = alone(some(TESTED), kept, two_samples::LATENTS);
     let whole = whole_rows(latents, tokens, kept, prior.sequences(), context.streams);
     let points = alone.points.len() / width;
-    if shown {
-        let found = alone.battery(PERMUTATIONS, context.streams)?;
-        alone.add_energy(names::DISTANCE, &found.energy, name, summary);
-        alone.add_battery(&found, name, summary);
-        if let Some(whole) = whole {
-            let found = whole.battery(PERMUTATIONS, context.streams)?;
-            whole.add_battery(&found, name, summary);
-        }
-    } else {
-        let found = alone.energy(PERMUTATIONS, context.streams);
-        alone.add_energy(names::DISTANCE, &found, name, summary);
-        for compared in [Some(alone), whole].into_iter().flatten() {
-            let told = compared.classifier(context.streams)?;
-            compared.add_accuracy(told.as_ref(), name, summary);
-        }
-    }
+    two_sample_tests(&alone, whole.as_ref(), shown, name, summary, context)?;
     summary.add(
         name(energy_test::POWER),
         power(&kept.points.values, width, points, context.streams),
@@ -141,18 +127,9 @@ pub fn diagnose(
     if let Some(means) = means {
         of_means(means, tokens, kept, name, context.streams, summary);
     }
-    if let Some(beside) = spread {
-        let target_variance = target.variance.iter().sum::<f64>() / width as f64;
-        let before = spectrum(beside.initial, width).variance;
-        let variances = Variances {
-            latents: mean_variance,
-            before: before.iter().sum::<f64>() / width as f64,
-            features: target_variance,
-        };
-        summary.add(names::VARIANCE_BEFORE, variances.before);
-        if let Some(told) = warning(variances, beside.explained, beside.config) {
-            context.monitor.warn(&told);
-        }
+    if let Some(spread) = spread {
+        let means = [mean_variance, mean(&target.variance)];
+        contraction(&spread, means, width, summary, context);
     }
     if shown && covered < 0.5 {
         context.monitor.warn(&format!(
@@ -162,6 +139,54 @@ pub fn diagnose(
         ));
     }
     Ok(())
+}
+
+/// Tests of `alone`, single latents, and `whole`, rows, against the features: all tests of those shown first, of
+/// others the energy test and the classifier.
+fn two_sample_tests(
+    alone: &Compared,
+    whole: Option<&Compared>,
+    shown: bool,
+    name: impl Fn(&str) -> String + Copy,
+    summary: &mut Summary,
+    context: &Context,
+) -> Result<()> {
+    if !shown {
+        let found = alone.energy(PERMUTATIONS, context.streams);
+        alone.add_energy(names::DISTANCE, &found, name, summary);
+        for compared in [Some(alone), whole].into_iter().flatten() {
+            let told = compared.classifier(context.streams)?;
+            compared.add_accuracy(told.as_ref(), name, summary);
+        }
+        return Ok(());
+    }
+    let found = alone.battery(PERMUTATIONS, context.streams)?;
+    alone.add_energy(names::DISTANCE, &found.energy, name, summary);
+    alone.add_battery(&found, name, summary);
+    if let Some(whole) = whole {
+        let found = whole.battery(PERMUTATIONS, context.streams)?;
+        whole.add_battery(&found, name, summary);
+    }
+    Ok(())
+}
+
+/// Warns of latents that have contracted or were never spread, by the mean variances of latents and features.
+fn contraction(
+    spread: &Spread,
+    [latents, features]: [f64; 2],
+    width: usize,
+    summary: &mut Summary,
+    context: &Context,
+) {
+    let variances = Variances {
+        latents,
+        before: mean(&spectrum(spread.initial, width).variance),
+        features,
+    };
+    summary.add(names::VARIANCE_BEFORE, variances.before);
+    if let Some(told) = warning(variances, spread.explained, spread.config) {
+        context.monitor.warn(&told);
+    }
 }
 
 /// `count` of the features, at most all of them [count, d], evenly spaced and in whole items except for

@@ -70,6 +70,7 @@ pub fn draw(trials: &Trials) -> Option<Figure> {
     })
 }
 
+/// The panel of an axis, whose `value` each trial has; none for a constant, or for too many categories.
 fn panel(
     trials: &Trials,
     valued: &[(&TrialRow, f64)],
@@ -78,57 +79,24 @@ fn panel(
     y: (f64, f64),
 ) -> Option<Svg> {
     let values: Vec<Option<Value>> = valued.iter().map(|v| value(v.0)).collect();
-    let numbers: Option<Vec<f64>> = values.iter().map(|v| v.as_ref()?.as_f64()).collect();
-    let mut categories: Vec<String> = Vec::new();
-    let places: Vec<f64> = match &numbers {
-        Some(numbers) => numbers.clone(),
-        None => (values.iter())
-            .map(|value| {
-                let text = told(value.as_ref());
-                let at = categories.iter().position(|c| *c == text);
-                let at = at.unwrap_or_else(|| {
-                    categories.push(text);
-                    categories.len() - 1
-                });
-                at as f64
-            })
-            .collect(),
-    };
-    let zero = numbers.as_ref().and_then(|numbers| zero_of(numbers));
-    let moved = |at: f64| zero.filter(|_| at == 0.0).unwrap_or(at);
-    let places: Vec<f64> = places.into_iter().map(moved).collect();
-    if categories.len() > CATEGORIES || places.iter().all(|at| *at == places[0]) {
-        return None; // too many categories, or a constant
-    }
-    let placed: Vec<Placed> = (valued.iter().zip(&places))
+    let axis = Axis::of(&values)?;
+    let placed: Vec<Placed> = (valued.iter().zip(&axis.places))
         .map(|((row, figure), at)| Placed {
             row,
             at: *at,
             figure: *figure,
         })
         .collect();
-
-    // slanted names of categories need room below
-    let slanted = (categories.iter())
-        .map(|c| c.chars().count().min(LETTERS))
-        .max();
-    let below = slanted.map_or(0.0, |letters| 3.6 * letters as f64);
     let (mut svg, area) = canvas(SIZE, 0);
-    svg.height += below;
-    let mut panel = Panel::linear(area, (-0.5, categories.len() as f64 - 0.5), y);
-    if numbers.is_some() {
-        let (low, high) = range(&places, 0.0, 1.0)?;
-        let ends = (area.x, area.x + area.width);
-        let least = places.iter().copied().fold(f64::INFINITY, f64::min);
-        panel.x = if least > 0.0 && high > WIDE * low {
-            let (low, high) = widened((low.ln(), high.ln()), 0.06);
-            Scale::logarithmic((low.exp(), high.exp()), ends)
-        } else {
-            Scale::linear(widened((low, high), 0.06), ends)
-        };
+    svg.height += axis.room();
+    let panel = Panel {
+        x: axis.scale((area.x, area.x + area.width))?,
+        ..Panel::linear(area, (0.0, 1.0), y)
+    };
+    if axis.is_numeric() {
         panel.rules(&mut svg);
     }
-    means(&mut svg, &panel, &placed, numbers.is_some());
+    means(&mut svg, &panel, &placed, axis.is_numeric());
     for Placed { row, at, figure } in &placed {
         let tip = format!(
             "{}: {} {}, {}",
@@ -144,32 +112,107 @@ fn panel(
         svg.mark(panel.place((*at, *figure)), 4.0, &tip, &style);
     }
     panel.frame(&mut svg, name);
-    if numbers.is_some() {
-        panel.x_axis(&mut svg, name);
-        if let Some(zero) = zero {
-            let bottom = area.y + area.height;
-            svg.text(
-                panel.x.place(zero),
-                bottom + 17.0,
-                "0",
-                Font::muted(Anchor::Middle),
-            );
+    axis.label(&mut svg, &panel, name);
+    let label = trials.aim().0;
+    let label = label.split_once(": ").map_or(label, |l| l.1);
+    panel.y_axis(&mut svg, short_name(label));
+    Some(svg)
+}
+
+/// Where the trials are on the horizontal axis.
+struct Axis {
+    /// Of each trial.
+    places: Vec<f64>,
+    /// The categories at 0, 1, 2 and so on; none if values are numbers.
+    categories: Vec<String>,
+    /// The place of the number 0 on a logarithmic axis.
+    zero: Option<f64>,
+}
+
+impl Axis {
+    /// The axis of `values`; none for a constant, or for too many categories.
+    fn of(values: &[Option<Value>]) -> Option<Self> {
+        let numbers: Option<Vec<f64>> = values.iter().map(|v| v.as_ref()?.as_f64()).collect();
+        let axis = match numbers {
+            Some(numbers) => {
+                let zero = zero_of(&numbers);
+                let moved = |at: f64| zero.filter(|_| at == 0.0).unwrap_or(at);
+                Self {
+                    places: numbers.into_iter().map(moved).collect(),
+                    categories: Vec::new(),
+                    zero,
+                }
+            }
+            None => Self::of_categories(values),
+        };
+        let varies = axis.places.iter().any(|at| *at != axis.places[0]);
+        (varies && axis.categories.len() <= CATEGORIES).then_some(axis)
+    }
+
+    fn of_categories(values: &[Option<Value>]) -> Self {
+        let mut categories: Vec<String> = Vec::new();
+        let places = values.iter().map(|value| {
+            let text = told(value.as_ref());
+            let at = categories.iter().position(|c| *c == text);
+            let at = at.unwrap_or_else(|| {
+                categories.push(text);
+                categories.len() - 1
+            });
+            at as f64
+        });
+        Self {
+            places: places.collect(),
+            categories,
+            zero: None,
         }
-    } else {
-        for (i, category) in categories.iter().enumerate() {
+    }
+
+    fn is_numeric(&self) -> bool {
+        self.categories.is_empty()
+    }
+
+    /// The room below, for slanted names of categories.
+    fn room(&self) -> f64 {
+        let letters = self.categories.iter().map(|c| c.chars().count());
+        letters.max().unwrap_or(0).min(LETTERS) as f64 * 3.6
+    }
+
+    fn scale(&self, ends: (f64, f64)) -> Option<Scale> {
+        if !self.is_numeric() {
+            return Some(Scale::linear(
+                (-0.5, self.categories.len() as f64 - 0.5),
+                ends,
+            ));
+        }
+        let (low, high) = range(&self.places, 0.0, 1.0)?;
+        let least = self.places.iter().copied().fold(f64::INFINITY, f64::min);
+        Some(if least > 0.0 && high > WIDE * low {
+            let (low, high) = widened((low.ln(), high.ln()), 0.06);
+            Scale::logarithmic((low.exp(), high.exp()), ends)
+        } else {
+            Scale::linear(widened((low, high), 0.06), ends)
+        })
+    }
+
+    /// Draws the numbers or categories below the panel.
+    fn label(&self, svg: &mut Svg, panel: &Panel, name: &str) {
+        let bottom = panel.area.y + panel.area.height;
+        if self.is_numeric() {
+            panel.x_axis(svg, name);
+        }
+        if let Some(zero) = self.zero {
+            let at = panel.x.place(zero);
+            svg.text(at, bottom + 17.0, "0", Font::muted(Anchor::Middle));
+        }
+        for (i, category) in self.categories.iter().enumerate() {
             let at = panel.x.place(i as f64);
             let name: String = match category.chars().count() > LETTERS {
                 true => category.chars().take(LETTERS - 1).chain(['…']).collect(),
                 false => category.clone(),
             };
-            let bottom = area.y + area.height + 14.0;
-            svg.slanted_text(at, bottom, &name, Font::muted(Anchor::End));
+            svg.slanted_text(at, bottom + 14.0, &name, Font::muted(Anchor::End));
         }
     }
-    let label = trials.aim().0;
-    let label = label.split_once(": ").map_or(label, |l| l.1);
-    panel.y_axis(&mut svg, short_name(label));
-    Some(svg)
 }
 
 /// The position of 0 on a logarithmic axis of `values`: left of the smallest other value. None without a 0,
