@@ -57,6 +57,7 @@ fn on_bases(file: &Path, above: &mut Vec<PathBuf>) -> Result<Experiment> {
             above[0].display()
         )));
     }
+    yaml::refuse_pipe(&base)?;
     let mut experiment = on_bases(&base, above)?;
     paths::make_absolute(&mut experiment, &base)?;
     let below = serde_json::to_value(&experiment).unwrap_or_default();

@@ -208,12 +208,12 @@ impl Experiment {
 }
 
 /// Valid names according to [`is_name`].
-pub const NAME: &str = "1 to 64 of A-Z a-z 0-9 . _ -, not starting with a dot";
+pub const NAME: &str = "1 to 64 of A-Z a-z 0-9 . _ -, not starting with a dot or a dash";
 
 /// Whether `name` may be the name of a directory.
 pub fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
-        && !name.starts_with('.')
+        && !name.starts_with(['.', '-']) // hidden, or read as an option
         && name
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
@@ -229,7 +229,9 @@ mod tests {
             assert!(is_name(good), "{good}");
         }
         let long = "a".repeat(65);
-        for bad in ["", ".", "..", ".hidden", "a/b", "a b", "é", "a\0", &long] {
+        for bad in [
+            "", ".", "..", ".hidden", "a/b", "a b", "é", "a\0", "-x", "--help", &long,
+        ] {
             assert!(!is_name(bad), "{bad}");
         }
     }

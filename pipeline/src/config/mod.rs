@@ -24,7 +24,7 @@ pub use overrides::Assignment;
 pub use paths::{beside, is_fingerprint_prefix};
 pub use suggest::{hint, list, nearest};
 pub use tree::flatten;
-pub use yaml::parse_value;
+pub use yaml::{parse_value, refuse_pipe};
 
 use latent_align_stages::{Error, Result};
 use serde::de::DeserializeOwned;

@@ -11,10 +11,25 @@ use serde_yaml::{Options, SnippetMode, UserMessageFormatter};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 /// Maximum size of a configuration.
 const LARGEST: u64 = 64 * 1024;
+
+/// Refuses a named pipe in place of a file that another file names: opening it could wait forever.
+///
+/// # Errors
+/// [`Error::Input`].
+pub fn refuse_pipe(file: &Path) -> Result<()> {
+    match std::fs::metadata(file).is_ok_and(|m| m.file_type().is_fifo()) {
+        true => Err(Error::input(format!(
+            "{}: is a named pipe; expected a YAML file",
+            file.display()
+        ))),
+        false => Ok(()),
+    }
+}
 
 /// The text of `file`.
 ///
@@ -138,8 +153,25 @@ fn explain(error: &serde_yaml::Error, text: &str, source: &str) -> Error {
             None,
             place,
         ),
-        serde_yaml::Error::InvalidScalar { ty, .. } => {
-            (format!("expected {}", kind_of_number(ty)), None, place)
+        serde_yaml::Error::InvalidScalar { ty, .. } => (
+            format!("{}expected {}", found_at(text, place), kind_of_number(ty)),
+            None,
+            place,
+        ),
+        serde_yaml::Error::Unexpected { expected, .. } => (
+            format!(
+                "{}expected {}",
+                found_at(text, place),
+                kind_of_node(expected)
+            ),
+            None,
+            place,
+        ),
+        serde_yaml::Error::MultipleDocuments { .. } => (SEVERAL_DOCUMENTS.into(), None, place),
+        serde_yaml::Error::Budget { breach, .. }
+            if format!("{breach:?}").starts_with("Documents") =>
+        {
+            (SEVERAL_DOCUMENTS.into(), None, place)
         }
         other => (in_words(&plain(other)), None, place),
     };
@@ -153,6 +185,53 @@ fn explain(error: &serde_yaml::Error, text: &str, source: &str) -> Error {
         None => out.extend(hint.map(|h| format!("; {h}"))),
     }
     Error::input(out)
+}
+
+const SEVERAL_DOCUMENTS: &str = "found a second document after `---`, expected one per file: remove the line, or split the file";
+
+/// `found ..., ` for the node at `place`, if its kind can be seen from its first letters.
+fn found_at(text: &str, place: Option<(usize, usize)>) -> String {
+    const LONGEST: usize = 40;
+    let line = place.and_then(|(line, column)| {
+        let line = text.lines().nth(line.checked_sub(1)?)?;
+        Some(
+            line.chars()
+                .skip(column.checked_sub(1)?)
+                .collect::<String>(),
+        )
+    });
+    let Some(rest) = line.filter(|rest| !rest.trim().is_empty()) else {
+        return String::new();
+    };
+    let is_item = rest.starts_with("- ") || rest.trim() == "-";
+    let word = rest
+        .split([',', '}', ']', '#'])
+        .next()
+        .unwrap_or_default()
+        .trim();
+    match rest.chars().next() {
+        Some('[') => "found a list, ".to_owned(),
+        Some('{') => "found a mapping, ".to_owned(),
+        _ if is_item => "found a list, ".to_owned(),
+        _ if rest.contains(": ") || rest.trim_end().ends_with(':') => {
+            "found a mapping, ".to_owned()
+        }
+        Some('&' | '*' | '!' | '|' | '>') | None => String::new(),
+        Some(_) => match word.chars().count() <= LONGEST {
+            true => format!("found `{word}`, "),
+            false => String::new(),
+        },
+    }
+}
+
+fn kind_of_node(expected: &str) -> &str {
+    match expected {
+        "mapping start" => "a mapping: `key: value` lines, indented, or `{key: value}`",
+        "sequence start" => "a list, such as `[1, 2]`",
+        "string scalar" => "text",
+        "scalar" => "a single value",
+        other => other,
+    }
 }
 
 fn plain(error: &serde_yaml::Error) -> String {
@@ -304,6 +383,43 @@ mod tests {
     fn nesting_has_a_limit() {
         let text = format!("name: {}{}", "[".repeat(20_000), "]".repeat(20_000));
         message(&text);
+    }
+
+    /// Detects: the parser's own words for the kinds of YAML nodes, and what was found left out.
+    #[test]
+    fn a_value_of_another_kind_is_named_with_what_was_found() {
+        for (text, parts) in [
+            (
+                "name: a\npretrain_flow: [1]\n",
+                ["found a list", "expected a mapping: `key: value`"],
+            ),
+            (
+                "name: a\npretrain_flow: 3 # three\n",
+                ["found `3`,", "expected a mapping"],
+            ),
+            ("name: [a]\n", ["found a list", "expected text"]),
+            ("name: {a: b}\n", ["found a mapping", "expected text"]),
+            (
+                "name: a\npretrain_flow: {features: {file: a.h5}, steps: 1.5}\n",
+                ["found `1.5`", "expected a whole number"],
+            ),
+            (
+                "name: a\nestimate_nll: {levels: 3}\n",
+                ["found `3`", "expected a list"],
+            ),
+            (
+                "---\nname: a\n---\nname: b\n",
+                [
+                    "x.yaml:3:1: found a second document after `---`",
+                    "expected one per file",
+                ],
+            ),
+        ] {
+            let found = message(text);
+            for part in parts {
+                assert!(found.contains(part), "{part} is missing from {found}");
+            }
+        }
     }
 
     #[test]

@@ -236,6 +236,7 @@ impl Planner<'_> {
         if let Some(found) = found {
             return Ok(found + 1);
         }
+        config::refuse_pipe(file)?;
         let mut loaded = config::load(file, &Overrides::default())?;
         let asked = &self.experiments[0].loaded;
         let other = &mut loaded.experiment;

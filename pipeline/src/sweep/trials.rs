@@ -119,7 +119,9 @@ fn experiment(
         set,
         device: overrides.device.clone(),
     };
-    config::load(&config::beside(file, &point.base), &overrides)
+    let base = config::beside(file, &point.base);
+    config::refuse_pipe(&base)?;
+    config::load(&base, &overrides)
 }
 
 fn with_seeds(

@@ -93,6 +93,28 @@ fn a_configuration_comes_through_a_pipe() {
     assert_eq!(String::from_utf8(config.stdout).unwrap(), whole);
 }
 
+/// Detects: a wait, deaf to SIGTERM, for a pipe that nobody writes to.
+#[test]
+fn a_pipe_that_a_configuration_names_is_refused() {
+    let project = tiny::project();
+    fifo(&project.path("pipe.yaml"));
+    project.write("based.yaml", "name: based\nbase: pipe.yaml\n");
+    project.write(
+        "swept.yaml",
+        "name: swept\nbase: pipe.yaml\nlist:\n  - {name: a}\n",
+    );
+    let named = "estimate_nll.unaligned=pipe.yaml";
+    for arguments in [
+        &["plan", "based.yaml"][..],
+        &["sweep", "swept.yaml"],
+        &["plan", "tiny.yaml", "--set", named],
+    ] {
+        project
+            .run(arguments)
+            .expect(2, &["pipe.yaml", "is a named pipe; expected a YAML file"]);
+    }
+}
+
 /// A run on `dataset` of a fixture is refused before anything is trained.
 fn refused(file: &str, dataset: &str, parts: &[&str]) {
     let project = tiny::project();

@@ -29,14 +29,24 @@ pub fn is_rehearsal() -> bool {
 
 /// Reads what is `asked`, and more of it than any caller does.
 fn ask(asked: &Asked, path: &Path) -> Result<()> {
-    let Asked::Dataset { name, rows } = asked else {
-        return FileListing::read(path).map(drop);
-    };
+    match asked {
+        Asked::Listing => FileListing::read(path).map(drop),
+        Asked::Dataset { name, rows } => ask_of(name, *rows, asked, path),
+        Asked::Datasets { names, rows } => {
+            for name in names {
+                let _ = ask_of(name, *rows, asked, path);
+            }
+            Ok(())
+        }
+    }
+}
+
+fn ask_of(name: &str, rows: usize, asked: &Asked, path: &Path) -> Result<()> {
     let file = open_file(path, asked)?;
     let dataset = open_dataset(&file, path, name)?;
     let _ = describe(&dataset, name);
     let _ = count_chunks(&dataset);
-    Contents::read(path, name, false, *rows).map(drop)
+    Contents::read(path, name, false, rows).map(drop)
 }
 
 /// CPU time limit in seconds: a minimum, one more per so many bytes of the file, and a maximum.

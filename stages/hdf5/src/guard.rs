@@ -11,7 +11,7 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{LazyLock, Mutex};
+use std::sync::{LazyLock, Mutex, MutexGuard};
 
 /// What to read from a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -22,6 +22,13 @@ pub(crate) enum Asked {
     Dataset {
         /// Its path in the file.
         name: String,
+        /// Number of items.
+        rows: usize,
+    },
+    /// The same of several datasets.
+    Datasets {
+        /// Their paths in the file.
+        names: Vec<String>,
         /// Number of items.
         rows: usize,
     },
@@ -38,22 +45,32 @@ impl Asked {
 
     /// As arguments of the subprocess.
     fn arguments(&self, path: &Path) -> Vec<OsString> {
-        let mut arguments = vec![REHEARSE.into(), path.into()];
-        if let Self::Dataset { name, rows } = self {
-            arguments.extend([rows.to_string().into(), name.into()]);
-        }
+        let mut arguments: Vec<OsString> = vec![REHEARSE.into(), path.into()];
+        let (names, rows) = match self {
+            Self::Listing => return arguments,
+            Self::Dataset { name, rows } => (std::slice::from_ref(name), rows),
+            Self::Datasets { names, rows } => (&names[..], rows),
+        };
+        arguments.push(rows.to_string().into());
+        arguments.extend(names.iter().map(OsString::from));
         arguments
     }
 
     /// Parses [`Self::arguments`] into file and query.
     pub(crate) fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<(PathBuf, Self)> {
         let path = arguments.next()?.into();
-        let asked = match (arguments.next(), arguments.next()) {
-            (Some(rows), Some(name)) => Self::Dataset {
-                name: name.into_string().ok()?,
-                rows: rows.to_str()?.parse().ok()?,
+        let Some(rows) = arguments.next() else {
+            return Some((path, Self::Listing));
+        };
+        let rows = rows.to_str()?.parse().ok()?;
+        let names = arguments.map(|name| name.into_string().ok());
+        let mut names: Vec<String> = names.collect::<Option<_>>()?;
+        let asked = match names.len() {
+            1 => Self::Dataset {
+                name: names.remove(0),
+                rows,
             },
-            _ => Self::Listing,
+            _ => Self::Datasets { names, rows },
         };
         Some((path, asked))
     }
@@ -72,21 +89,76 @@ pub(crate) fn enable() {
 /// Identity of a file's version, and the query.
 type Question = ([u64; 3], [i64; 2], Asked);
 
+/// Trial readings that passed.
+static PASSED: LazyLock<Mutex<HashSet<Question>>> = LazyLock::new(Mutex::default);
+
+fn passed() -> MutexGuard<'static, HashSet<Question>> {
+    PASSED.lock().expect("nobody panics with it")
+}
+
+fn question(meta: &Metadata, asked: Asked) -> Question {
+    (
+        [meta.dev(), meta.ino(), meta.len()],
+        [meta.mtime(), meta.mtime_nsec()],
+        asked,
+    )
+}
+
 /// Runs a trial reading of `asked` on the file at `path` with metadata `meta`, once per process.
 ///
 /// # Errors
 /// An input error if libhdf5 does not survive it.
 pub(crate) fn rehearse(path: &Path, meta: &Metadata, asked: &Asked) -> Result<()> {
-    static PASSED: LazyLock<Mutex<HashSet<Question>>> = LazyLock::new(Mutex::default);
-    let passed = || PASSED.lock().expect("nobody panics with it");
-    let question = (
-        [meta.dev(), meta.ino(), meta.len()],
-        [meta.mtime(), meta.mtime_nsec()],
-        asked.clone(),
-    );
+    let question = question(meta, asked.clone());
     if !ENABLED.load(Ordering::Relaxed) || passed().contains(&question) {
         return Ok(());
     }
+    if let Some(damage) = trial(path, asked)? {
+        let place = match asked {
+            Asked::Dataset { name, .. } => format!("`{name}` in {}", path.display()),
+            Asked::Listing | Asked::Datasets { .. } => path.display().to_string(),
+        };
+        return Err(Error::input(format!(
+            "{place} is damaged: libhdf5 {damage} while reading it. Copy or create the file again"
+        )));
+    }
+    passed().insert(question);
+    Ok(())
+}
+
+/// The number of datasets in one trial reading, within the limits of a command line and of its time.
+const TOGETHER: usize = 100;
+
+/// Runs trial readings of many datasets together, with the first `rows` items of each. Those that pass need no trial
+/// of their own when they are read; the others get one, which names the damaged dataset.
+pub fn rehearse_together(path: &Path, names: &[String], rows: usize) {
+    let meta = std::fs::metadata(path).ok().filter(Metadata::is_file);
+    let Some(meta) = meta.filter(|_| ENABLED.load(Ordering::Relaxed)) else {
+        return;
+    };
+    for names in names.chunks(TOGETHER) {
+        let asked = Asked::Datasets {
+            names: names.to_vec(),
+            rows,
+        };
+        if matches!(trial(path, &asked), Ok(None)) {
+            let each = names.iter().flat_map(|name| {
+                let of = |rows| Asked::Dataset {
+                    name: name.clone(),
+                    rows,
+                };
+                [of(1), of(rows)]
+            });
+            passed().extend(each.map(|asked| question(&meta, asked)));
+        }
+    }
+}
+
+/// Reads what is `asked` in a subprocess. Returns how libhdf5 failed, if it did.
+///
+/// # Errors
+/// An input error if the subprocess was stopped twice.
+fn trial(path: &Path, asked: &Asked) -> Result<Option<String>> {
     // this same executable, even if its file was replaced
     let rehearsal = || {
         Command::new("/proc/self/exe")
@@ -106,34 +178,21 @@ pub(crate) fn rehearse(path: &Path, meta: &Metadata, asked: &Asked) -> Result<()
     if trial.as_ref().is_ok_and(stopped) {
         trial = rehearsal(); // whoever stops all processes of a job may mean this one to end in order
     }
-    let damage = match trial {
-        Ok(status) if stopped(&status) => {
-            return Err(Error::input(format!(
-                "the trial reading of {} was stopped by a signal twice, so that it is not known whether the file is \
-                 damaged; run the command again",
-                path.display()
-            )));
-        }
-        Ok(status) => damage(status),
+    match trial {
+        Ok(status) if stopped(&status) => Err(Error::input(format!(
+            "the trial reading of {} was stopped by a signal twice, so that it is not known whether the file is \
+             damaged; run the command again",
+            path.display()
+        ))),
+        Ok(status) => Ok(damage(status)),
         Err(error) => {
             tracing::debug!(
                 "{} is read without a trial in a subprocess: {error}",
                 path.display()
             );
-            None
+            Ok(None)
         }
-    };
-    if let Some(damage) = damage {
-        let place = match asked {
-            Asked::Listing => path.display().to_string(),
-            Asked::Dataset { name, .. } => format!("`{name}` in {}", path.display()),
-        };
-        return Err(Error::input(format!(
-            "{place} is damaged: libhdf5 {damage} while reading it. Copy or create the file again"
-        )));
     }
-    passed().insert(question);
-    Ok(())
 }
 
 /// Describes how a process failed; `None` if it succeeded or was stopped from outside.
@@ -167,6 +226,10 @@ mod tests {
             Asked::Dataset {
                 name: String::new(),
                 rows: 7,
+            },
+            Asked::Datasets {
+                names: ["a", "--x", ""].map(str::to_owned).to_vec(),
+                rows: 3,
             },
         ] {
             let mut arguments = asked.arguments(path).into_iter();

@@ -50,6 +50,7 @@ pub use dataset::Dataset;
 pub use element::Element;
 pub use error::{Error, Result};
 pub use exchange::exchange;
+pub use guard::rehearse_together;
 pub use listing::list;
 pub use open::absolute;
 pub use programs::alone;

@@ -3,11 +3,11 @@
 use crate::chunks::most_stored;
 use crate::error::{Error, Result, damaged, reason};
 use crate::guard::{Asked, rehearse};
-use crate::raw::{forbid_plugins, soft_link_target};
+use crate::raw::{forbid_plugins, link_type, soft_link_target};
 use crate::suggest::closest;
 use crate::tree;
 use hdf5::plist::dataset_create::Layout;
-use hdf5::{File, IndexType, IterationOrder, LinkType, LocationType};
+use hdf5::{File, LinkType, LocationType};
 use std::collections::VecDeque;
 use std::io::Read;
 use std::path::Path;
@@ -192,17 +192,13 @@ fn resolve(file: &File, path: &Path, name: &str) -> Result<Option<String>> {
         let Ok(group) = file.group(&format!("/{}", behind.join("/"))) else {
             return Ok(None);
         };
-        let kind = group
-            .find_link(IndexType::Name, IterationOrder::Native, |name, info| {
-                Ok((name == part).then_some(info.link_type))
-            })
-            .map_err(|e| {
-                Error::input(format!(
-                    "{} cannot be listed: {}. The file is probably damaged; create it again",
-                    path.display(),
-                    reason(&e)
-                ))
-            })?;
+        let kind = link_type(&group, &part).map_err(|e| {
+            Error::input(format!(
+                "{} cannot be listed: {}. The file is probably damaged; create it again",
+                path.display(),
+                reason(&e)
+            ))
+        })?;
         match kind {
             None => return Ok(None),
             Some(LinkType::Hard) => behind.push(part),

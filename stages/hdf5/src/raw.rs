@@ -6,13 +6,15 @@
 use half::f16;
 use hdf5::file::FileDriver;
 use hdf5::types::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
-use hdf5::{Attribute, Dataset, Dataspace, Datatype, File, Group, H5Type, Hyperslab, Selection};
+use hdf5::{
+    Attribute, Dataset, Dataspace, Datatype, File, Group, H5Type, Hyperslab, LinkType, Selection,
+};
 use hdf5_sys::h5::{herr_t, hsize_t};
 use hdf5_sys::h5a::H5Aread;
 use hdf5_sys::h5d::{H5Dread, H5Dread_chunk1, H5Dwrite};
 use hdf5_sys::h5f::{H5Fget_file_image, H5Fget_vfd_handle};
 use hdf5_sys::h5i::hid_t;
-use hdf5_sys::h5l::H5Lget_val;
+use hdf5_sys::h5l::{H5L_info1_t, H5Lexists, H5Lget_info1, H5Lget_val};
 use hdf5_sys::h5p::H5P_DEFAULT;
 use hdf5_sys::h5s::H5S_ALL;
 use hdf5_sys::h5t::H5Tget_ebias;
@@ -270,6 +272,24 @@ pub(crate) fn write_items<T: H5Type>(
         })
     })?;
     Ok(())
+}
+
+/// The kind of the link `name` of `group`; none if there is no such link. Looked up in the group's index, without
+/// visiting its other links.
+pub(crate) fn link_type(group: &Group, name: &str) -> hdf5::Result<Option<LinkType>> {
+    let name = CString::new(name).map_err(|e| e.to_string())?;
+    let mut info = H5L_info1_t::default();
+    // SAFETY: `name` ends with a zero, and libhdf5 fills `info`.
+    hdf5::sync::sync(|| {
+        let exists = hdf5::h5check(unsafe { H5Lexists(group.id(), name.as_ptr(), H5P_DEFAULT) })?;
+        if exists == 0 {
+            return Ok(None);
+        }
+        hdf5::h5check(unsafe {
+            H5Lget_info1(group.id(), name.as_ptr(), &raw mut info, H5P_DEFAULT)
+        })?;
+        Ok(Some(info.type_.into()))
+    })
 }
 
 /// Where the soft link `name` of `group` points to.

@@ -1,7 +1,9 @@
 //! An HDF5 file: its contents, the statistics of one full pass over each dataset, and its first rows.
 
 use crate::tables::{bytes, columns, number};
-use latent_align_hdf5::{Contents, Dataset, DatasetInfo, FileListing, Statistics};
+use latent_align_hdf5::{
+    Contents, Dataset, DatasetInfo, FileListing, Statistics, rehearse_together,
+};
 use latent_align_stages::context::Monitor;
 use latent_align_stages::data::{Ingest, RowView, Scan, refuse_channels_last};
 use latent_align_stages::{Error, Result};
@@ -31,7 +33,13 @@ pub fn page(
         Some(name) => vec![format!("/{}", name.trim_matches('/'))],
         None => listing.datasets.iter().map(|d| d.name.clone()).collect(),
     };
+    if chosen.len() > 1 {
+        rehearse_together(file, &chosen, rows);
+    }
     for name in chosen {
+        if monitor.cancelled() {
+            return Err(Error::Cancelled);
+        }
         let _ = write!(out, "\n{}\n", one_line(&name));
         let found = listing.datasets.iter().find(|d| d.name == name);
         let scanned = match found {
@@ -49,6 +57,7 @@ pub fn page(
                 let _ = writeln!(out, "  not features: {why}");
                 true
             }
+            Some(Err(error @ Error::Cancelled)) => return Err(error),
             Some(Err(error)) if dataset.is_some() => return Err(error),
             Some(Err(error)) => {
                 let _ = writeln!(out, "  DAMAGED: {error}");
