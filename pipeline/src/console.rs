@@ -1,9 +1,12 @@
 //! Output for people and programs: results on stdout, progress and logs on stderr, each message once.
 
+use chrono::{DateTime, Utc};
 use indicatif::{MultiProgress, ProgressBar};
+use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal as _, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::SystemTime;
 use tracing_indicatif::IndicatifWriter;
 use tracing_indicatif::writer::Stderr;
 use tracing_subscriber::EnvFilter;
@@ -19,6 +22,9 @@ pub enum LogFormat {
     Json,
 }
 
+/// The target of status lines in JSON logs.
+const PROGRESS: &str = "latent_align::progress";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Style {
     Bars,
@@ -32,6 +38,7 @@ pub struct Console {
     bars: MultiProgress,
     style: Style,
     format: LogFormat,
+    is_verbose: bool,
     /// State of stdout: [`OPEN`], [`LEFT`] or [`LOST`].
     stdout: AtomicU8,
 }
@@ -80,6 +87,7 @@ impl Console {
             bars,
             style,
             format,
+            is_verbose: verbosity > 0,
             stdout: AtomicU8::new(OPEN),
         }
     }
@@ -121,6 +129,11 @@ impl Console {
         }
     }
 
+    /// Whether the user asked for more than the essentials.
+    pub fn is_verbose(&self) -> bool {
+        self.is_verbose
+    }
+
     /// Whether writing to stdout failed: its contents are incomplete.
     pub fn has_lost_output(&self) -> bool {
         self.stdout.load(Ordering::Relaxed) == LOST
@@ -131,11 +144,30 @@ impl Console {
         let line = visible(line);
         match self.style {
             Style::Nothing => {}
-            Style::Events => tracing::info!(target: "latent_align::progress", "{line}"),
+            Style::Events => tracing::info!(target: PROGRESS, "{line}"),
             Style::Bars | Style::Lines => {
                 // A closed stderr does not stop the work.
                 let _ = self.bars.suspend(|| writeln!(std::io::stderr(), "{line}"));
             }
+        }
+    }
+
+    /// Writes a status `line` to stderr; among the events of JSON logs with these fields.
+    pub fn note_with(&self, line: &str, fields: impl FnOnce() -> Map<String, Value>) {
+        if self.style != Style::Events {
+            return self.note(line);
+        }
+        if tracing::enabled!(target: PROGRESS, tracing::Level::INFO) {
+            let mut event = Map::new();
+            let now: DateTime<Utc> = SystemTime::now().into();
+            event.insert("timestamp".into(), now.to_rfc3339().into());
+            event.insert("level".into(), "INFO".into());
+            event.insert("message".into(), visible(line).into());
+            event.insert("target".into(), PROGRESS.into());
+            event.extend(fields());
+            // A closed stderr does not stop the work.
+            let line = Value::from(event).to_string() + "\n";
+            let _ = std::io::stderr().write_all(line.as_bytes());
         }
     }
 

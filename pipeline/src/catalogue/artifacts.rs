@@ -2,6 +2,7 @@
 
 use super::columns::Columns;
 use super::found::Catalogue;
+use crate::config::MARK;
 use crate::store::{Card, Index, MANIFEST, Stage, Wrong, in_parallel, missing, unreadable};
 use crate::tables::{Field, Kind, Source, Values, number};
 use std::path::PathBuf;
@@ -77,6 +78,15 @@ impl Catalogue {
     }
 }
 
+/// The mark of a `quick` run or artifact in tables.
+pub fn note(quick: bool) -> String {
+    if quick {
+        MARK.to_owned()
+    } else {
+        String::new()
+    }
+}
+
 /// The table of `entries`.
 pub fn artifacts<'a>(catalogue: &'a Catalogue, entries: &'a [ArtifactEntry]) -> Source<'a> {
     let index = &catalogue.index;
@@ -114,6 +124,7 @@ pub fn artifacts<'a>(catalogue: &'a Catalogue, entries: &'a [ArtifactEntry]) -> 
         text("revision", &|c| c.revision.clone().unwrap_or_default()),
         whole("warnings", &|c| c.warnings),
         text("key figures", &key_figures),
+        text("note", &|c| note(c.quick)),
         Field::text(
             "problem",
             entries
@@ -136,6 +147,9 @@ pub fn artifacts<'a>(catalogue: &'a Catalogue, entries: &'a [ArtifactEntry]) -> 
         "bytes",
         "key figures",
     ];
+    if cards.iter().flatten().any(|card| card.quick) {
+        shown.push("note");
+    }
     if entries.iter().any(|e| e.problem.is_some()) {
         shown.push("problem");
     }

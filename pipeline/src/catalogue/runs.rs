@@ -1,6 +1,6 @@
 //! Tables of runs, one row each: state, configuration, and figures of the stages.
 
-use super::artifacts::{problem, told};
+use super::artifacts::{note, problem, told};
 use super::columns::Columns;
 use super::found::Catalogue;
 use crate::store::{
@@ -198,6 +198,10 @@ impl Catalogue {
         fields.extend(columns.fields(&fields));
         let mut shown = vec!["name", "state", "started", "seconds", "stages"];
         shown.extend(KEY_FIGURES);
+        let is_quick = |run: &RunEntry| run.record.as_ref().is_some_and(|r| r.quick);
+        if runs.iter().any(is_quick) {
+            shown.push("note");
+        }
         if runs.iter().any(|run| !run.problems.is_empty()) {
             shown.push("problem");
         }
@@ -239,6 +243,7 @@ fn plain(runs: &[RunEntry]) -> Vec<Field<'static>> {
         text("host", |r| r.host.clone()),
         text("identity", |r| r.identity.clone()),
         text("failure", |r| r.failure.clone().unwrap_or_default()),
+        text("note", |r| note(r.quick)),
         Field::text("problem", runs.iter().map(|run| run.problems.join("; "))),
     ]
 }

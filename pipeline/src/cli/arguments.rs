@@ -1,11 +1,13 @@
 //! Arguments that several commands take.
 
 use super::devices::DeviceName;
-use crate::config::{Assignment, Overrides};
+use crate::config::{self, Assignment, Loaded, Overrides};
+use crate::sweep::SweepFile;
 use anyhow::Result;
 use clap::Args;
+use latent_align_stages::Error;
 use latent_align_stages::devices::forms;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The experiment of a command line.
 #[derive(Debug, Args)]
@@ -14,13 +16,52 @@ pub struct ExperimentArguments {
     #[arg(value_name = "CONFIG")]
     pub config: PathBuf,
     #[command(flatten)]
-    pub overrides: OverrideArguments,
+    overrides: OverrideArguments,
+    /// Replace `seed`
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Divide steps, points, samples and every other size by 20: a first try in a minute or two, as NAME.quick.
+    /// Its figures are not results, and it is marked so everywhere
+    #[arg(long)]
+    quick: bool,
+}
+
+impl ExperimentArguments {
+    /// The experiment with its overrides.
+    ///
+    /// # Errors
+    /// What is wrong with the file or the overrides.
+    pub fn load(&self) -> Result<Loaded> {
+        let mut overrides = self.overrides.overrides()?;
+        if let Some(seed) = self.seed {
+            let seed = Assignment::new("seed", seed.into(), format!("--seed {seed}"));
+            overrides.set.push(seed);
+        }
+        overrides.quick = self.quick;
+        load_experiment(&self.config, &overrides)
+    }
+}
+
+/// Loads the experiment in `file`.
+///
+/// # Errors
+/// What is wrong with it; also that it is a sweep.
+pub fn load_experiment(file: &Path, overrides: &Overrides) -> Result<Loaded> {
+    let loaded = config::load(file, overrides);
+    Ok(loaded.map_err(|wrong| match config::read::<SweepFile>(file) {
+        Ok(_) => Error::input(format!(
+            "{}: found the file of a sweep, expected that of an experiment; `latent-align sweep` runs it",
+            file.display()
+        )),
+        Err(_) => wrong,
+    })?)
 }
 
 /// Overrides of values in the file.
 #[derive(Debug, Args)]
 pub struct OverrideArguments {
-    /// Replace a value, as in `--set train_autoencoder.regulariser.weight=0.01`; may be repeated
+    /// Replace a value, as in `--set train_autoencoder.regulariser.weight=0.01`; may be repeated. Also applies to
+    /// experiments that this one reads, wherever they have the same value as this one
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Replace `device`
@@ -39,6 +80,7 @@ impl OverrideArguments {
         Ok(Overrides {
             set: set.collect::<latent_align_stages::Result<_>>()?,
             device: self.device.clone(),
+            quick: false,
         })
     }
 }

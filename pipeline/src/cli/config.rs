@@ -1,6 +1,6 @@
 //! `latent-align config [CONFIG] [--defaults | --schema [experiment|sweep]]`
 
-use super::arguments::OverrideArguments;
+use super::arguments::{OverrideArguments, load_experiment};
 use crate::config::{self, Experiment};
 use crate::console::Console;
 use crate::sweep::SweepFile;
@@ -41,7 +41,7 @@ pub enum Schema {
 pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
     let text = match (&arguments.config, arguments.schema) {
         (Some(file), _) => {
-            let loaded = config::load(file, &arguments.overrides.overrides()?)?;
+            let loaded = load_experiment(file, &arguments.overrides.overrides()?)?;
             serde_yaml::to_string(&loaded.experiment)
                 .context("the configuration cannot be written")?
         }

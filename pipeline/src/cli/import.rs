@@ -102,6 +102,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         seed: 0,
         inputs: vec![("import.file".into(), file, record)],
         upstream: Vec::new(),
+        quick: false,
     };
     let place = store.artifact(key.stage, &key.fingerprint());
     let run = RunFolder::of(store, &arguments.into);

@@ -91,7 +91,10 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
     }
     let out = out.display();
     console.print(&format!(
-        "{out}: written; read its comments on your data, then\n  latent-align plan {out}\n  latent-align run {out}\n"
+        "{out}: written; read its comments on your data, then\n  \
+         latent-align run {out} --quick    # a first try, marked as no result\n  \
+         latent-align plan {out}           # what the whole run would do\n  \
+         latent-align run {out}\n"
     ));
     Ok(())
 }

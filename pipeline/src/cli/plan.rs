@@ -1,7 +1,6 @@
 //! `latent-align plan CONFIG`
 
 use super::arguments::ExperimentArguments;
-use crate::config;
 use crate::console::Console;
 use crate::store::{Digests, Store};
 use anyhow::Result;
@@ -16,8 +15,7 @@ pub struct Arguments {
 
 /// Prints the plan. Runs nothing and needs no writable folder.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
-    let experiment = &arguments.experiment;
-    let loaded = config::load(&experiment.config, &experiment.overrides.overrides()?)?;
+    let loaded = arguments.experiment.load()?;
     let mut digests = Digests::of_store(store.root());
     let plan = crate::plan::make(&loaded, store, &mut digests)?;
     digests.save();
@@ -26,11 +24,6 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         1 => "1 stage would run.".to_owned(),
         some => format!("{some} stages would run."),
     };
-    console.print(&format!(
-        "{} ({})\n{}\n{end}\n",
-        loaded.experiment.name,
-        loaded.file.display(),
-        plan.render()
-    ));
+    console.print(&format!("{}\n{}\n{end}\n", plan.heading(), plan.render()));
     Ok(())
 }

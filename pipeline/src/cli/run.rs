@@ -2,9 +2,9 @@
 
 use super::arguments::ExperimentArguments;
 use super::require::Requirement;
-use crate::config;
 use crate::console::Console;
-use crate::store::{REPORT, SUMMARY, Store};
+use crate::report::brief_run;
+use crate::store::{REPORT, RunFolder, Store};
 use anyhow::Result;
 use clap::Args;
 
@@ -21,19 +21,22 @@ pub struct Arguments {
     requirement: Requirement,
 }
 
-/// Runs the experiment and prints its summary, which ends with the paths of the written files, the report
-/// last.
+/// Runs the experiment and prints its headline and key figures, and the paths of the run and of its report; with
+/// `-v` every figure before them.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
-    let experiment = &arguments.experiment;
-    let loaded = config::load(&experiment.config, &experiment.overrides.overrides()?)?;
+    let loaded = arguments.experiment.load()?;
     let requirement = &arguments.requirement;
     requirement.check_experiment(&loaded.experiment)?;
     let summary = crate::run::run(&loaded, arguments.until.as_deref(), store, console)?;
+    if console.is_verbose() {
+        console.print(&format!("{}\n", summary.markdown()));
+    }
+    let folder = summary.folder();
     console.print(&format!(
         "{}\n{}\n{}\n",
-        summary.markdown(),
-        summary.folder().join(SUMMARY).display(),
-        summary.folder().join(REPORT).display()
+        brief_run(&RunFolder::of(store, &loaded.experiment.name)),
+        folder.display(),
+        folder.join(REPORT).display()
     ));
     requirement.check(&loaded.experiment, &summary)
 }

@@ -6,6 +6,7 @@ use crate::catalogue::Prefer;
 use crate::console::Console;
 use crate::failure::Unmet;
 use crate::launch::{Launcher, Local, Swept, cores};
+use crate::report::headline_of_sweep;
 use crate::store::Store;
 use crate::{launch, sweep};
 use anyhow::{Result, bail};
@@ -77,9 +78,11 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     }
     let launcher = arguments.launcher(console)?;
     let swept = launch::sweep(&loaded, launcher, store, console)?;
+    let headline = headline_of_sweep(store, &loaded.name);
     console.print(&format!(
-        "# {}\n\n{}\n{}",
+        "# {}\n\n{}\n{}\n{}",
         loaded.name,
+        headline.unwrap_or_default(),
         swept.table,
         swept.paths()
     ));

@@ -10,8 +10,11 @@ mod differing;
 mod experiment;
 mod overrides;
 mod paths;
+mod quick;
+mod referenced;
 mod suggest;
 mod tree;
+mod unknown;
 mod yaml;
 
 #[cfg(test)]
@@ -22,6 +25,8 @@ pub use differing::{Setting, differing};
 pub use experiment::{CheckpointConfig, Experiment, NAME, is_name};
 pub use overrides::Assignment;
 pub use paths::{beside, is_fingerprint_prefix};
+pub use quick::{FACTOR, MARK};
+pub use referenced::load_read;
 pub use suggest::{hint, list, nearest};
 pub use tree::flatten;
 pub use yaml::{parse_value, refuse_pipe};
@@ -37,6 +42,8 @@ pub struct Overrides {
     pub set: Vec<Assignment>,
     /// Replaces `device`.
     pub device: Option<String>,
+    /// Divide every size, for a run that is not a result.
+    pub quick: bool,
 }
 
 /// An experiment ready to be planned, and its file.
@@ -45,6 +52,10 @@ pub struct Loaded {
     /// Every value typed, checked, and every path absolute.
     pub experiment: Experiment,
     pub file: PathBuf,
+    /// Whether every size is divided, so that figures are not results.
+    pub quick: bool,
+    /// The overrides it was loaded with.
+    pub overrides: Overrides,
 }
 
 /// Reads, overrides and checks the experiment in `file`.
@@ -53,17 +64,28 @@ pub struct Loaded {
 /// [`Error::Input`] that names the file and, for a mistake in it, line, column and the nearest key;
 /// values out of range are reported all at once.
 pub fn load(file: &Path, overrides: &Overrides) -> Result<Loaded> {
+    let mut experiment = read_overridden(file, overrides)?;
+    if overrides.quick {
+        experiment = quick::quick(&experiment)?;
+    }
+    check(&experiment, file)?;
+    Ok(Loaded {
+        experiment,
+        file: file.to_owned(),
+        quick: overrides.quick,
+        overrides: overrides.clone(),
+    })
+}
+
+/// Reads and overrides the experiment in `file`, and makes its paths absolute.
+fn read_overridden(file: &Path, overrides: &Overrides) -> Result<Experiment> {
     let mut experiment = base::read(file)?;
     experiment = overrides::apply(experiment, &overrides.set)?;
     if let Some(device) = &overrides.device {
         experiment.device.clone_from(device);
     }
     paths::make_absolute(&mut experiment, file)?;
-    check(&experiment, file)?;
-    Ok(Loaded {
-        experiment,
-        file: file.to_owned(),
-    })
+    Ok(experiment)
 }
 
 /// Parses the YAML in `file` as a `T`.
@@ -104,7 +126,7 @@ mod tests {
             &file,
             &Overrides {
                 set: set.iter().map(|s| Assignment::parse(s).unwrap()).collect(),
-                device: None,
+                ..Overrides::default()
             },
         )
     }

@@ -5,9 +5,14 @@
 
 use super::Experiment;
 use super::suggest::{hint, in_words, list, meant_key, question};
+use super::tree::flatten;
+use super::unknown::{remove, unknown_key};
 use super::yaml::parse_value;
 use latent_align_stages::{Error, Result};
 use serde_json::{Map, Value};
+
+/// At most this many keys are suggested.
+const MOST: usize = 6;
 
 /// A key and its new value.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,20 +89,55 @@ pub fn apply(experiment: Experiment, set: &[Assignment]) -> Result<Experiment> {
     }
     let mut tree = serde_json::to_value(&experiment)
         .map_err(|e| Error::input(format!("the configuration cannot be overridden: {e}")))?;
+    let keys: Vec<String> = flatten(&tree).into_iter().map(|leaf| leaf.0).collect();
     for assignment in set {
         replace(&mut tree, assignment)
             .map_err(|why| Error::input(format!("{}: {why}", assignment.source)))?;
     }
-    serde_path_to_error::deserialize(&tree).map_err(|e| explain(&e, set))
+    let mut unknown = Vec::new();
+    loop {
+        let wrong = match serde_path_to_error::deserialize(&tree) {
+            Ok(experiment) if unknown.is_empty() => return Ok(experiment),
+            Ok(_) => break,
+            Err(wrong) => wrong,
+        };
+        match unknown_key(&wrong).filter(|key| remove(&mut tree, key)) {
+            Some(key) => unknown.push(explain(&wrong, set, &nested(&key, &keys, set))),
+            None if unknown.is_empty() => return Err(explain(&wrong, set, &[])),
+            None => break,
+        }
+    }
+    match unknown.len() {
+        1 => Err(unknown.remove(0)),
+        many => {
+            let told: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+            let told = told.join("\n  ");
+            Err(Error::input(format!("{many} unknown keys\n  {told}")))
+        }
+    }
+}
+
+/// The keys among `keys` that end like the unknown `key`, or like the key of the assignment that set it.
+fn nested(key: &str, keys: &[String], set: &[Assignment]) -> Vec<String> {
+    let (section, word) = key.rsplit_once('.').unwrap_or(("", key));
+    let given = set.iter().map(Assignment::key);
+    let given = given.filter(|given| *given == key || given.starts_with(&format!("{key}.")));
+    let ends = given.chain([word]).map(|end| format!(".{end}"));
+    let inside = |candidate: &&String| section.is_empty() || candidate.starts_with(section);
+    let mut found = ends.map(|end| {
+        let found = keys.iter().filter(|key| key.ends_with(&end));
+        found.filter(inside).cloned().collect::<Vec<_>>()
+    });
+    found.find(|found| !found.is_empty()).unwrap_or_default()
 }
 
 /// Puts the assignment's value at its key.
-fn replace(tree: &mut Value, assignment: &Assignment) -> Result<(), String> {
+pub fn replace(tree: &mut Value, assignment: &Assignment) -> Result<(), String> {
     let (parents, last) = match assignment.key.rsplit_once('.') {
         Some((parents, last)) => (parents.split('.').collect(), last),
         None => (Vec::new(), assignment.key.as_str()),
     };
-    let value = assignment.value.clone();
+    let value = whole(assignment.value.clone());
     if last.is_empty() || parents.iter().any(|p: &&str| p.is_empty()) {
         return Err(format!(
             "the key `{}` is empty or has an empty part",
@@ -136,6 +176,23 @@ fn replace(tree: &mut Value, assignment: &Assignment) -> Result<(), String> {
     Ok(())
 }
 
+/// `value` with numbers such as 1e3 as the whole numbers they are.
+fn whole(value: Value) -> Value {
+    /// Above it, not every whole number is one of 64 bits.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(ref number) => match number.as_f64() {
+            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() <= EXACT => {
+                (float as i64).into()
+            }
+            _ => value,
+        },
+        Value::Array(items) => items.into_iter().map(whole).collect(),
+        Value::Object(map) => map.into_iter().map(|(key, v)| (key, whole(v))).collect(),
+        other => other,
+    }
+}
+
 fn child<'a>(node: &'a mut Value, part: &str, above: &[&str]) -> Result<&'a mut Value, String> {
     if node.is_null() {
         *node = Value::Object(Map::new());
@@ -160,8 +217,13 @@ fn not_a_section(path: &[&str]) -> String {
     format!("`{}` is a value, not a section", path.join("."))
 }
 
-/// Translates serde's message about a tree for the author of the assignments.
-fn explain(error: &serde_path_to_error::Error<serde_json::Error>, set: &[Assignment]) -> Error {
+/// Translates serde's message about a tree for the author of the assignments; `nested` are keys that an unknown one
+/// may stand for.
+fn explain(
+    error: &serde_path_to_error::Error<serde_json::Error>,
+    set: &[Assignment],
+    nested: &[String],
+) -> Error {
     let path = error.path().to_string();
     let message = in_words(&error.inner().to_string());
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
@@ -175,8 +237,28 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>, set: &[Assignm
             } else {
                 format!(" in `{section}`")
             };
-            format!("unknown key `{word}`{place}, expected {}", list(expected))
-                + &question(meant_key(word, expected))
+            let meant = meant_key(word, expected);
+            match (nested, meant) {
+                ([], meant) => {
+                    let expected = list(expected);
+                    format!("unknown key `{word}`{place}, expected {expected}") + &question(meant)
+                }
+                (_, Some(meant)) => format!("unknown key `{word}`{place}") + &question(Some(meant)),
+                (nested, None) => {
+                    let nested: Vec<&str> = nested.iter().map(String::as_str).collect();
+                    let more = nested.len().saturating_sub(MOST);
+                    let more = if more > 0 {
+                        format!(" or {more} more")
+                    } else {
+                        String::new()
+                    };
+                    let shown = &nested[..nested.len().min(MOST)];
+                    format!(
+                        "unknown key `{word}`{place}; did you mean {}{more}?",
+                        list(shown)
+                    )
+                }
+            }
         }
         [word, expected @ ..] if message.starts_with("unknown variant") => {
             let expects = list(expected);
@@ -307,6 +389,42 @@ mod tests {
         let new = set(&["estimate_nll.points=9", "train_autoencoder=null"]).unwrap();
         assert_eq!(new.estimate_nll.unwrap().points, 9);
         assert_eq!(new.train_autoencoder, None);
+    }
+
+    #[test]
+    fn every_unknown_key_is_listed_at_once() {
+        let set = set(&["pretrain_flow.stpes=3", "foo.bar=1", "seed=2"]);
+        let found = set.unwrap_err().to_string();
+        assert!(found.starts_with("2 unknown keys"), "{found}");
+        assert!(
+            found.contains("unknown key `stpes`") && found.contains("unknown key `foo`"),
+            "{found}"
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_key_suggests_the_whole_key() {
+        let found = message("weight=0.1");
+        assert!(
+            found.contains("did you mean `train_autoencoder.regulariser.weight`?"),
+            "{found}"
+        );
+        let found = message("optimiser.learning_rate=0.1");
+        let keys = "`pretrain_flow.optimiser.learning_rate` or `train_autoencoder.optimiser.learning_rate`";
+        assert!(found.contains(keys), "{found}");
+        let found = message("pretrain_flow.learning_rate=0.1");
+        assert!(
+            found.contains("did you mean `pretrain_flow.optimiser.learning_rate`?"),
+            "{found}"
+        );
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_an_exponent() {
+        let new = set(&["pretrain_flow.steps=1e3", "estimate_nll={points: 2.0e2}"]).unwrap();
+        assert_eq!(new.pretrain_flow.unwrap().steps, 1000);
+        assert_eq!(new.estimate_nll.unwrap().points, 200);
+        assert!(message("pretrain_flow.steps=1.5").contains("invalid type: floating point"));
     }
 
     #[test]

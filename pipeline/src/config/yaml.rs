@@ -4,6 +4,7 @@
 //! refused, and the text is parsed directly into the typed struct so that errors have positions.
 
 use super::suggest::{did_you_mean, in_words, list, meant_key};
+use super::unknown::others;
 use latent_align_stages::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -105,7 +106,7 @@ fn options() -> Options {
 /// [`Error::Input`] with the position, the line itself, what was expected, and the nearest key.
 pub fn parse<T: DeserializeOwned>(text: &str, source: &str) -> Result<T> {
     let parsed = serde_yaml::from_str_with_options::<T>(text, options())
-        .map_err(|e| explain(&e, text, source))?;
+        .map_err(|e| with_others::<T>(&e, text, source))?;
     // A typed number accepts `.nan`; an untyped one does not.
     serde_yaml::from_str_with_options::<Value>(text, options())
         .map_err(|e| explain(&e, text, source))?;
@@ -118,6 +119,29 @@ pub fn parse_value(text: &str, source: &str) -> Result<Value> {
         return Err(Error::input(format!("{source}: larger than 64 KiB")));
     }
     serde_yaml::from_str_with_options(text, options()).map_err(|e| explain(&e, text, source))
+}
+
+/// The explanation of `error`; if it is an unknown key, with every other one.
+fn with_others<T: DeserializeOwned>(error: &serde_yaml::Error, text: &str, source: &str) -> Error {
+    let first = explain(error, text, source);
+    let is_key = matches!(
+        error.without_snippet(),
+        serde_yaml::Error::SerdeUnknownField { .. }
+    );
+    let tree = is_key.then(|| serde_yaml::from_str_with_options::<Value>(text, options()));
+    let others = tree
+        .and_then(Result::ok)
+        .map(others::<T>)
+        .unwrap_or_default();
+    let others = others.into_iter().map(|(key, meant)| {
+        let place = place_of(text, &key)
+            .map_or(String::new(), |(line, column)| format!(":{line}:{column}"));
+        format!("\n{source}{place}: unknown key `{key}`{meant}")
+    });
+    match others.collect::<String>() {
+        none if none.is_empty() => first,
+        others => Error::input(format!("{first}{others}")),
+    }
 }
 
 /// Translates a parser message for the author of the file.
@@ -341,6 +365,20 @@ mod tests {
         assert!(found.starts_with("x.yaml:2:1: unknown key `pretrain_flw`"));
         assert!(found.contains("2 | pretrain_flw:"), "{found}");
         assert!(found.contains("^ did you mean `pretrain_flow`?"), "{found}");
+    }
+
+    /// Fails if the second mistake is only found after the first is mended.
+    #[test]
+    fn every_unknown_key_is_listed_at_once() {
+        let text = "name: a\npretrain_flow:\n  features: {file: a.h5}\n  stpes: 3\n  btach: 2\nestimate_nll:\n  pionts: 4\n";
+        let found = message(text);
+        for part in [
+            "x.yaml:4:3: unknown key `stpes`",
+            "x.yaml:5:3: unknown key `pretrain_flow.btach`; did you mean `batch`?",
+            "x.yaml:7:3: unknown key `estimate_nll.pionts`; did you mean `points`?",
+        ] {
+            assert!(found.contains(part), "{found}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::circle::Chain;
 use super::identity::identity;
 use super::planned::{Member, Plan, Planned, Verdict};
 use super::{reasons, stale_upstream};
-use crate::config::{self, Loaded, Overrides};
+use crate::config::{self, Loaded};
 use crate::store::{Digests, Key, Manifest, Stage, StageOfRun, State, Store, Upstream};
 use latent_align_stages::stages::{FLOW, Made, Read, StageConfig};
 use latent_align_stages::{Error, Result};
@@ -81,7 +81,8 @@ impl Planner<'_> {
         let upstream = self.upstream(member, config.as_ref())?;
         self.chain.leave();
         let key = key(config.as_ref(), seed, upstream, self.digests);
-        let key = key.map_err(|e| self.within(member, e))?;
+        let mut key = key.map_err(|e| self.within(member, e))?;
+        key.quick = self.experiments[0].loaded.quick;
         let fingerprint = key.fingerprint();
         let same = |n: &Planned| n.key.stage == stage && n.fingerprint == fingerprint;
         let node = match self.nodes.iter().position(same) {
@@ -221,9 +222,8 @@ impl Planner<'_> {
         }
         let flow = match &home.finished_flow {
             Some(found) => found.clone(),
-            None => {
-                finished_flow(self.store, flow, self.digests).map_err(|e| self.within(member, e))?
-            }
+            None => finished_flow(self.store, flow, self.digests, home.loaded.quick)
+                .map_err(|e| self.within(member, e))?,
         };
         self.experiments[member].finished_flow = Some(flow.clone());
         Ok(Some(flow))
@@ -236,9 +236,9 @@ impl Planner<'_> {
         if let Some(found) = found {
             return Ok(found + 1);
         }
-        config::refuse_pipe(file)?;
-        let mut loaded = config::load(file, &Overrides::default())?;
+config::refuse_pipe(file)?;
         let asked = &self.experiments[0].loaded;
+        let mut loaded = config::load_read(file, asked)?;
         let other = &mut loaded.experiment;
         if other.seed != asked.experiment.seed {
             other.seed = asked.experiment.seed;
@@ -258,9 +258,11 @@ impl Planner<'_> {
                 )));
             }
         }
+        let is_changed = !loaded.overrides.set.is_empty();
         self.experiments.push(Member {
             loaded,
-            has_folder: namesake.is_none(),
+            // with overrides it is not the experiment whose name it has
+            has_folder: namesake.is_none() && !is_changed,
             nodes: Vec::new(),
             stages: Vec::new(),
             finished_flow: None,
@@ -343,10 +345,17 @@ fn key(
         seed,
         inputs,
         upstream,
+        quick: false,
     })
 }
 
-fn finished_flow(store: &Store, flow: &str, digests: &mut Digests) -> Result<Upstream> {
+/// The flow that an experiment names; that of a quick run is for quick runs only.
+fn finished_flow(
+    store: &Store,
+    flow: &str,
+    digests: &mut Digests,
+    quick: bool,
+) -> Result<Upstream> {
     let dir = if config::is_fingerprint_prefix(flow) {
         store
             .find(Some(Stage::PretrainFlow), flow)
@@ -367,6 +376,7 @@ fn finished_flow(store: &Store, flow: &str, digests: &mut Digests) -> Result<Ups
         State::Whole(m) if m.stage != Stage::PretrainFlow => {
             Err(wrong(&format!("an artifact of {}", m.stage)))
         }
+        State::Whole(m) if m.quick && !quick => Err(wrong("of a quick run, which has no results")),
         State::Whole(manifest) => {
             let inside = store.artifact(manifest.stage, &manifest.fingerprint);
             let same = inside.canonicalize().ok() == dir.canonicalize().ok();

@@ -1,9 +1,25 @@
 //! A plan as text.
 
 use super::planned::{Plan, Verdict};
+use crate::config::{Loaded, MARK};
 use crate::tables::columns;
 
 impl Plan {
+    /// Name and file of the requested experiment, and whether its figures are results.
+    pub fn heading(&self) -> String {
+        let Loaded {
+            experiment,
+            file,
+            quick,
+            ..
+        } = &self.experiments[0].loaded;
+        let mark = match quick {
+            true => format!(", {MARK}"),
+            false => String::new(),
+        };
+        format!("{} ({}){mark}", experiment.name, file.display())
+    }
+
     /// One line per stage, with further reasons below.
     pub fn render(&self) -> String {
         let mut rows = Vec::new();

@@ -1,7 +1,7 @@
 //! The summary of a run as Markdown that reads well in a terminal: `summary.md`.
 
 use super::charts::Plots;
-use crate::config::Loaded;
+use crate::config::{Loaded, MARK};
 use crate::store::{Manifest, RunFolder, Stage};
 use crate::tables::{duration, figures_tables};
 use std::fmt::Write as _;
@@ -22,6 +22,9 @@ impl Summary {
     pub fn new(loaded: &Loaded, folder: &RunFolder, stages: Vec<Manifest>) -> Self {
         let experiment = &loaded.experiment;
         let mut description = format!("seed {}", experiment.seed);
+        if loaded.quick {
+            let _ = write!(description, ", {MARK}");
+        }
         if let Some(flow) = &experiment.flow {
             let _ = write!(description, ", flow {flow}");
         }
@@ -75,6 +78,9 @@ pub fn of_stage(stage: &Manifest) -> String {
         stage.device,
         stage.finished.readable()
     );
+    if stage.quick {
+        let _ = writeln!(out, "\n{MARK}");
+    }
     if !stage.figures.0.is_empty() {
         let _ = write!(out, "\n{}", figures_tables(&stage.figures.0));
     }

@@ -69,6 +69,12 @@ impl RunView {
         }
     }
 
+    /// Whether it or one of its stages is quick, so that figures are not results.
+    pub fn is_quick(&self) -> bool {
+        let by_record = self.record.as_ref().is_some_and(|record| record.quick);
+        by_record || self.stages.iter().any(|stage| stage.quick)
+    }
+
     /// The folder of the run.
     pub fn path(&self) -> &Path {
         &self.folder

@@ -2,7 +2,7 @@
 
 use super::attendance::Attendance;
 use super::entry::Before;
-use crate::config::Loaded;
+use crate::config::{FACTOR, Loaded, MARK};
 use crate::plan::Plan;
 use crate::report::{Plots, Summary, write_run};
 use crate::store::{
@@ -181,6 +181,7 @@ impl Member {
             &experiment.device,
         )
         .with_stages(self.stages.clone())
+        .marked(self.loaded.quick)
         .numbered(number)
     }
 
@@ -288,6 +289,10 @@ impl Member {
     fn write_config(&self) -> Result<()> {
         let config = serde_yaml::to_string(&self.loaded.experiment);
         let config = config.context("the configuration cannot be written")?;
+        let config = match self.loaded.quick {
+            true => format!("# {MARK}; every size is divided by {FACTOR}\n{config}"),
+            false => config,
+        };
         Ok(self.folder.write(CONFIG, &config)?)
     }
 }

@@ -45,12 +45,7 @@ pub fn run(
         Some(last) => plan.until(last)?,
         None => plan,
     };
-    console.print(&format!(
-        "{} ({})\n{}\n",
-        experiment.name,
-        loaded.file.display(),
-        plan.render()
-    ));
+    console.print(&format!("{}\n{}\n", plan.heading(), plan.render()));
 
     let mut folders = Folders::of(&plan, store);
     let mut workshop = Workshop {

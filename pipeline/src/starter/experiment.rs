@@ -42,8 +42,9 @@ pub fn starter(request: &Request, monitor: &dyn Monitor) -> Result<String> {
 {comment}# {features_file}: a first experiment, written by `latent-align init` after a scan.
 # Every value is a starting point; `latent-align config --defaults` shows all keys and what they mean.
 #
-#   latent-align plan {out}     what would run, and why; nothing is computed
-#   latent-align run {out}      run it; the summary has the results
+#   latent-align run {out} --quick    a first try in a minute or two, whose figures are not results
+#   latent-align plan {out}           what would run, and why; nothing is computed
+#   latent-align run {out}            run it; the report has the results
 name: {name}
 
 {flow}

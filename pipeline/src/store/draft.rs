@@ -89,6 +89,7 @@ impl Draft {
             seconds: (self.clock.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
             figures: Figures(outcome.figures),
             warnings: outcome.warnings,
+            quick: key.quick,
             seed: key.seed,
             device: outcome.device,
             program: Program::this(),
@@ -232,6 +233,7 @@ mod tests {
             seed: 0,
             inputs: vec![],
             upstream: vec![],
+            quick: false,
         };
         (dir, store, key)
     }

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 /// The file's name.
 const INDEX: &str = ".index";
 /// The header: the format of the index and the version of the program, which must both match.
-const HEAD: &str = concat!("latent-align index 3, ", env!("CARGO_PKG_VERSION"), "\n");
+const HEAD: &str = concat!("latent-align index 4, ", env!("CARGO_PKG_VERSION"), "\n");
 
 /// The number of a text shared by many entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -86,6 +86,8 @@ pub struct Card {
     pub revision: Option<String>,
     /// The number of warnings.
     pub warnings: u64,
+    /// Whether it is of a quick run.
+    pub quick: bool,
     /// Its figures in order.
     pub figures: Vec<(Symbol, f64)>,
     /// Its configuration.
@@ -318,6 +320,7 @@ fn card(manifest: Manifest, symbols: &mut Symbols) -> Card {
         version: manifest.program.version,
         revision: manifest.program.revision,
         warnings: manifest.warnings.len() as u64,
+        quick: manifest.quick,
         fingerprint: manifest.fingerprint,
     }
 }

@@ -19,6 +19,8 @@ pub struct Key {
     pub inputs: Vec<(String, PathBuf, FileRecord)>,
     /// The artifacts it reads, each with its own role.
     pub upstream: Vec<Upstream>,
+    /// Whether it is part of a quick run, whose artifacts a full run never uses.
+    pub quick: bool,
 }
 
 /// An artifact that a stage reads.
@@ -63,7 +65,7 @@ impl Key {
             .iter()
             .map(|u| (u.role.to_owned(), json!(u.fingerprint)))
             .collect();
-        let identity = json!({
+        let mut identity = json!({
             "format": FORMAT,
             "stage": self.stage,
             "config": self.config,
@@ -71,6 +73,9 @@ impl Key {
             "inputs": inputs,
             "upstream": upstream,
         });
+        if self.quick {
+            identity["quick"] = true.into();
+        }
         let hash = blake3::hash(canonical(&identity).as_bytes());
         hash.to_hex()[..16].to_owned()
     }
@@ -119,6 +124,7 @@ mod tests {
                 fingerprint: "0123".into(),
                 dir: "/x".into(),
             }],
+            quick: false,
         }
     }
 

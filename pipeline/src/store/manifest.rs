@@ -41,6 +41,9 @@ pub struct Manifest {
     /// Warnings for the reader.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Whether every size was divided, so that the figures are not results.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quick: bool,
     /// The seed of its random streams.
     pub seed: u64,
     /// The device of the computation.
@@ -245,6 +248,7 @@ pub mod tests {
                 ("i".into(), f64::NEG_INFINITY),
                 ("a".into(), f64::NAN),
             ]),
+            quick: false,
             warnings: vec!["a \"quoted\": warning\nof two lines".into()],
             seed: u64::MAX,
             device: "cpu".into(),

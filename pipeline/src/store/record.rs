@@ -58,6 +58,9 @@ pub struct RunRecord {
     pub failure: Option<String>,
     /// Its stages in order, finished or not.
     pub stages: Vec<StageOfRun>,
+    /// Whether every size was divided, so that its figures are not results.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quick: bool,
 }
 
 /// A stage of a run.
@@ -117,6 +120,7 @@ impl RunRecord {
             host: host(),
             failure: None,
             stages: Vec::new(),
+            quick: false,
         }
     }
 
@@ -124,6 +128,12 @@ impl RunRecord {
     pub fn with_stages(mut self, stages: Vec<StageOfRun>) -> Self {
         self.identity = identity(&stages);
         self.stages = stages;
+        self
+    }
+
+    /// The record of a run that is `quick` or not.
+    pub fn marked(mut self, quick: bool) -> Self {
+        self.quick = quick;
         self
     }
 

@@ -426,6 +426,7 @@ mod tests {
             seed: 3,
             inputs: vec![],
             upstream: vec![],
+            quick: false,
         }
     }
 

@@ -118,6 +118,7 @@ fn experiment(
     let overrides = Overrides {
         set,
         device: overrides.device.clone(),
+        quick: overrides.quick,
     };
     let base = config::beside(file, &point.base);
     config::refuse_pipe(&base)?;
@@ -134,6 +135,8 @@ fn with_seeds(
         let mut loaded = loaded.clone();
         loaded.experiment.name = named(run_name(&written.name, &point.name, *seed));
         loaded.experiment.seed = *seed;
+        // a trial's process reads its resolved file, without overrides
+        loaded.overrides = Overrides::default();
         Trial {
             variant: point.name.clone(),
             settings: point.settings.clone(),

@@ -29,4 +29,5 @@ pub use parquet::{Metrics, TableWriter, write_table};
 pub use query::{OutputArguments, Query};
 pub use source::{Field, Kind, Source, Values};
 pub use table::{TERMINAL, columns, markdown, markdown_within};
+pub use terminal::wrapped;
 pub use verdict::{RegionVerdict, is_verdict, verdicts_of};

@@ -85,6 +85,12 @@ fn with_broken_header(rows: &[Vec<String>]) -> Vec<Vec<String>> {
     rows
 }
 
+/// `text` in lines of at most `width` characters, except for longer words, each after `indent`.
+pub fn wrapped(text: &str, width: usize, indent: &str) -> String {
+    let lines = lines(text, width.saturating_sub(indent.len())).into_iter();
+    lines.map(|line| format!("{indent}{line}\n")).collect()
+}
+
 /// The words of `name` in lines of at most `width`, except for longer words.
 fn lines(name: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();

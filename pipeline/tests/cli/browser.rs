@@ -169,7 +169,7 @@ fn it_fits_a_phone_and_the_dark(browser: &mut Browser) {
 fn the_report_of_a_run_opens_and_answers() {
     let project = project();
     let ran = project.run(&["run", "tiny.yaml"]);
-    ran.expect(0, &["artifacts/runs/tiny/summary.md"]);
+    ran.expect(0, &["artifacts/runs/tiny/report.html"]);
     assert!(
         ran.stdout.ends_with("artifacts/runs/tiny/report.html\n"),
         "{ran}"

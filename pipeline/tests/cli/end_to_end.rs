@@ -26,7 +26,7 @@ fn a_run_leaves_artifacts_a_summary_and_links() {
     assert!(
         first
             .stdout
-            .ends_with("artifacts/runs/tiny/summary.md\nartifacts/runs/tiny/report.html\n"),
+            .ends_with("\nartifacts/runs/tiny\nartifacts/runs/tiny/report.html\n"),
         "{first}"
     );
     for stage in artifacts(&project) {
@@ -202,9 +202,22 @@ fn logs_are_json_where_asked_for() {
     let logged = run(&project, &["--log-format", "json", "-v"]);
     logged.expect(0, &[]);
     assert!(!logged.stderr.is_empty());
-    for line in logged.stderr.lines() {
-        serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|e| panic!("{e}: {line}"));
-    }
+    let parsed = logged.stderr.lines().map(|line| {
+        serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|e| panic!("{e}: {line}"))
+    });
+    let parsed: Vec<serde_json::Value> = parsed.collect();
+    let trained = parsed
+        .iter()
+        .find(|event| event["task"] == "training" && event["stage"] == "pretrain-flow");
+    let trained = trained.unwrap_or_else(|| panic!("{logged}"));
+    assert_eq!(
+        (&trained["step"], &trained["steps"]),
+        (&20.into(), &20.into())
+    );
+    assert!(
+        trained["loss"].is_f64() && trained["rate"].is_f64(),
+        "{trained}"
+    );
     let quiet = Project::new();
     quiet.write("tiny.yaml", CONFIG);
     quiet.write_features("features.h5", "features", 400, 2, noise);

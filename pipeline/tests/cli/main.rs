@@ -36,6 +36,7 @@ mod processors;
 mod project;
 mod python;
 mod python_package;
+mod quick;
 mod references;
 #[cfg(feature = "remote")]
 mod remote;

@@ -163,7 +163,16 @@ impl Project {
         Some(Outcome::of(output))
     }
 
+    /// Runs it; `run CONFIG` with `-v`, which prints every figure, unless the arguments say how much to print.
     pub fn run(&self, arguments: &[&str]) -> Outcome {
+        let says = ["-q", "--quiet", "-v", "-vv", "--log-format=json"];
+        let is_brief =
+            arguments.first() == Some(&"run") && !arguments.iter().any(|a| says.contains(a));
+        let more: &[&str] = if is_brief { &["-v"] } else { &[] };
+        self.run_as_it_is(&[arguments, more].concat())
+    }
+
+    pub fn run_as_it_is(&self, arguments: &[&str]) -> Outcome {
         Outcome::of(self.spawn(arguments).wait_with_output().unwrap())
     }
 

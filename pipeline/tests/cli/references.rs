@@ -99,6 +99,37 @@ fn what_an_experiment_reads_runs_first_and_is_shared() {
         .expect(0, &["train-autoencoder (unaligned) "]);
 }
 
+/// Fails if steps of one are compared with steps of the other, or the baseline gets a regulariser.
+#[test]
+fn an_override_reaches_the_experiment_that_is_read_where_both_were_equal() {
+    let project = compared();
+    project.run(&["run", "unaligned.yaml"]).expect(0, &[]);
+    let record = std::fs::read(project.path("artifacts/runs/unaligned/run.json")).unwrap();
+    let set = "train_autoencoder.steps=9";
+    let weight = "train_autoencoder.regulariser.weight=0.5";
+    let ran = project.run(&["run", "tiny.yaml", "--set", set, "--set", weight]);
+    ran.expect(
+        0,
+        &["train_autoencoder.steps: 20 -> 9", "unaligned latents"],
+    );
+    let manifest = |path: &str| -> serde_json::Value {
+        let text = std::fs::read_to_string(project.path(path)).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let nll = manifest("artifacts/runs/tiny/estimate-nll/manifest.json");
+    let mut upstream = nll["upstream"].as_array().unwrap().iter();
+    let read = upstream.find(|read| read["role"] == "unaligned").unwrap();
+    let fingerprint = read["fingerprint"].as_str().unwrap();
+    let read = manifest(&format!(
+        "artifacts/train-autoencoder/{fingerprint}/manifest.json"
+    ));
+    assert_eq!(read["config"]["steps"], 9);
+    assert_eq!(read["config"]["regulariser"]["kind"], "none");
+    // the run of the other experiment is another result, and stays
+    let after = std::fs::read(project.path("artifacts/runs/unaligned/run.json")).unwrap();
+    assert_eq!(record, after);
+}
+
 #[test]
 fn a_changed_experiment_reruns_exactly_what_reads_it() {
     let project = compared();

@@ -51,7 +51,10 @@ fn wide_features_and_images_become_an_experiment_that_plans_and_runs() {
         .run(&["init", "my words.h5", "--data", "digits.h5"])
         .expect(
             0,
-            &["my-words.yaml: written", "latent-align run my-words.yaml"],
+            &[
+                "my-words.yaml: written",
+                "latent-align run my-words.yaml --quick",
+            ],
         );
     has(
         &project,

@@ -149,6 +149,6 @@ fn a_standard_error_that_is_full_stops_nothing() {
         let done = start(&mut command).unwrap().wait_with_output().unwrap();
         let said = String::from_utf8(done.stdout).unwrap();
         assert_eq!(done.status.code(), Some(0), "{more:?}: {said}");
-        assert!(said.contains("# tiny"), "{more:?}: {said}");
+        assert!(said.contains("\ntiny: "), "{more:?}: {said}");
     }
 }

@@ -1,6 +1,7 @@
 //! One run in full.
 
 use crate::catalogue::{RunEntry, StageEntry};
+use crate::config::MARK;
 use crate::report::{RunView, of_stage, trees};
 use crate::store::{Manifest, entry_name};
 use crate::tables::{bytes, columns, duration};
@@ -80,7 +81,12 @@ fn head(run: &RunEntry) -> String {
     let rows: Vec<Vec<String>> = (rows.into_iter())
         .map(|(name, value)| vec![format!("  {name}"), value])
         .collect();
-    format!("{}: {}\n{}", run.name, run.state(), columns(&rows))
+    let is_quick = run.record.as_ref().is_some_and(|record| record.quick);
+    let mark = match is_quick {
+        true => format!(", {MARK}"),
+        false => String::new(),
+    };
+    format!("{}: {}{mark}\n{}", run.name, run.state(), columns(&rows))
 }
 
 /// Where each stage is, or what is wrong with it.

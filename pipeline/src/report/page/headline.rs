@@ -1,6 +1,7 @@
 //! The verdict on whether the latents follow the target, in a sentence.
 
 use super::parts::{Grade, Headline};
+use crate::config::MARK;
 use crate::report::view::RunView;
 use crate::store::{RunState, Stage};
 use crate::tables::{number, with_spread};
@@ -315,6 +316,18 @@ impl Headline {
     /// The headline of `found`: how the run ended if it did not finish, else whether latents follow the target,
     /// else the figures of its last stage.
     pub fn of(found: &RunView) -> Self {
+        let headline = Self::of_figures(found);
+        match found.is_quick() {
+            false => headline,
+            true => Self {
+                grade: Grade::Plain,
+                verdict: format!("A {MARK}. {}", headline.verdict),
+                ..headline
+            },
+        }
+    }
+
+    fn of_figures(found: &RunView) -> Self {
         if let Some(record) = &found.record {
             let verdict = match record.state {
                 RunState::Finished => None,

@@ -3,6 +3,7 @@
 //! Everything is read from disk, at the end of a run as well as later. Nothing here fails a run: a
 //! note replaces what cannot be read.
 
+mod brief;
 mod collapse;
 mod figures;
 mod headline;
@@ -29,6 +30,22 @@ pub fn write_run(folder: &RunFolder) -> Result<PathBuf> {
     let found = RunView::read(folder);
     folder.write(REPORT, &run::page(&found).render()?)?;
     Ok(folder.path().join(REPORT))
+}
+
+/// What a terminal shows of the run in `folder`: its headline, and about five figures.
+pub fn brief_run(folder: &RunFolder) -> String {
+    let found = RunView::read(folder);
+    brief::run(&found, &run::page(&found))
+}
+
+/// The headline of the sweep `name`.
+///
+/// # Errors
+/// There is no readable record of such a sweep.
+pub fn headline_of_sweep(store: &Store, name: &str) -> Result<String> {
+    let folder = store.root().join("sweeps").join(name);
+    let page = sweep::page(&Trials::read(store, &folder)?);
+    Ok(brief::headline(name, &page.headline))
 }
 
 /// Writes the report of the sweep `name`, and its figures as SVG beside it; returns its path.

@@ -155,16 +155,23 @@ fn section(title: &str) -> Vec<String> {
 
 /// As in the README, except for the sizes of trainings.
 #[test]
-fn the_three_commands_for_data_of_your_own_run() {
+fn the_commands_for_data_of_your_own_run() {
     let project = Project::new();
     project.write_features("my-features.h5", "features", 400, 6, noise);
     let images: Vec<f32> = (0..200 * 64).map(|i| noise(i, 1)).collect();
     project.write_dataset("my-images.h5", "images", &[200, 1, 8, 8], &images);
     let commands = section("Your own data");
-    let [init, plan, run] = &commands[..] else {
-        panic!("expected three commands: {commands:?}");
+    let [init, quick, plan, run] = &commands[..] else {
+        panic!("expected four commands: {commands:?}");
     };
-    shell(&project, init).expect(0, &["my-features.yaml: written"]);
+    shell(&project, init).expect(
+        0,
+        &[
+            "my-features.yaml: written",
+            quick.split("  ").next().unwrap(),
+        ],
+    );
+    shell(&project, quick).expect(0, &["quick run: not results", "report.html"]);
     shell(&project, plan).expect(0, &["3 stages would run"]);
     let small: String = TINY.iter().map(|s| format!(" --set '{s}'")).collect();
     shell(&project, &format!("{run}{small}")).expect(0, &["report.html"]);
