@@ -13,6 +13,8 @@ pub trait Monitor: Send + Sync {
     fn cancelled(&self) -> bool;
     /// `done` of `total` units of `task` are finished; `note` is a short text such as the loss.
     fn progress(&self, task: &str, done: u64, total: u64, note: &str);
+    /// Work of an unknown amount begins, such as `self-checks`; it lasts until the next phase or progress.
+    fn phase(&self, _name: &str) {}
     /// One row of the learning curves. Names are stable within a stage; units are in the name or in the
     /// documentation.
     fn metrics(&self, step: u64, row: &[(&'static str, f64)]);

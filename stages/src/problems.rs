@@ -5,6 +5,19 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
+/// How often a computation holds its points: values, noise, intermediate results.
+const COPIES: usize = 8;
+
+/// Bytes of memory that are free for this process, if the system says so.
+pub fn free_memory() -> Option<u64> {
+    let free = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let free = free
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let free: u64 = free.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(free.saturating_mul(1024))
+}
+
 /// A list of problems under a key of the configuration.
 #[derive(Debug, Default)]
 pub struct Problems {
@@ -56,6 +69,25 @@ impl Problems {
     ) {
         let expected = format!("{} to {}", range.start(), range.end());
         self.require(range.contains(&value), key, value, &expected);
+    }
+
+    /// Reports a `count` of points under `key` that does not fit into the free memory of this machine, if each has
+    /// `width` numbers, which a computation holds [`COPIES`] times. Unknown free memory is not checked.
+    pub fn fits(&mut self, key: &str, count: usize, width: usize) {
+        let Some(free) = free_memory() else { return };
+        let each = width.max(1) as f64 * (COPIES * 4) as f64;
+        let needed = count as f64 * each;
+        let gib = |bytes: f64| bytes / f64::from(1 << 30);
+        self.require(
+            needed <= free as f64,
+            key,
+            format!("{count}, which need about {:.1} GiB of memory", gib(needed)),
+            &format!(
+                "at most {:.0}, for which the {:.1} GiB that are free suffice",
+                (free as f64 / each).floor(),
+                gib(free as f64)
+            ),
+        );
     }
 
     /// Reports a value of `key` that is not positive and finite.
@@ -123,6 +155,21 @@ mod tests {
     use super::*;
 
     /// Bounds are inclusive where the message says so, and NaN is in no range.
+    /// Fails if a size is only found out of memory once it is taken.
+    #[test]
+    fn more_points_than_memory_holds_are_refused_with_what_fits() {
+        let mut problems = Problems::new();
+        problems.fits("points", 1000, 100);
+        assert!(problems.messages().is_empty());
+        problems.fits("points", 100_000_000_000, 16);
+        problems.fits("width", usize::MAX, usize::MAX);
+        let messages = problems.messages();
+        assert_eq!(messages.len(), 2);
+        let found =
+            "points: found 100000000000, which need about 47683.7 GiB of memory, expected at most ";
+        assert!(messages[0].starts_with(found), "{messages:?}");
+    }
+
     #[test]
     fn what_is_in_range_is_not_noted_and_what_is_not_says_what_was_expected() {
         let mut problems = Problems::new();

@@ -8,7 +8,21 @@ use std::path::{Component, Path, PathBuf};
 pub fn make_absolute(experiment: &mut Experiment, file: &Path) -> Result<()> {
     let file = std::path::absolute(file).map_err(|e| Error::file(file, e))?;
     let folder = file.parent().unwrap_or(Path::new("/"));
-    experiment.change_paths(|path| *path = normal(&folder.join(&*path)));
+    let mut odd = None;
+    experiment.change_paths(|path| {
+        *path = normal(&folder.join(&*path));
+        if path.to_str().is_none() {
+            odd = Some(path.clone());
+        }
+    });
+    // configurations and manifests are text
+    if let Some(odd) = odd {
+        return Err(Error::input(format!(
+            "{}: found the path {}, which is not UTF-8, expected one that is; rename the file or its folder",
+            file.display(),
+            odd.display()
+        )));
+    }
     if let Some(flow) = &mut experiment.flow
         && !is_fingerprint_prefix(flow)
     {

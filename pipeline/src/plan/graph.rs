@@ -89,12 +89,15 @@ impl Planner<'_> {
             Some(node) => node,
             None => {
                 let verdict = self.verdict(member, &key)?;
+                let name = self.experiments[member].name();
+                let took = reasons::took_last(self.store, name, stage);
                 self.nodes.push(Planned {
                     member,
                     config,
                     key,
                     fingerprint,
                     verdict,
+                    took,
                 });
                 self.nodes.len() - 1
             }

@@ -41,6 +41,8 @@ pub struct Planned {
     /// The fingerprint of the key.
     pub fingerprint: String,
     pub verdict: Verdict,
+    /// How many seconds it took in the experiment's last run that has it, whatever its configuration was.
+    pub took: Option<f64>,
 }
 
 /// Whether a stage must run.
@@ -53,6 +55,13 @@ pub enum Verdict {
 }
 
 impl Plan {
+    /// How many seconds the stages that must run took last time; none if none of them ever ran, and the second is
+    /// how many of them did.
+    pub fn took(&self) -> Option<(f64, usize)> {
+        let took: Vec<f64> = self.to_run().filter_map(|planned| planned.took).collect();
+        (!took.is_empty()).then(|| (took.iter().sum(), took.len()))
+    }
+
     /// The stages that must run.
     pub fn to_run(&self) -> impl Iterator<Item = &Planned> {
         self.nodes.iter().filter(|n| n.must_run())

@@ -1,8 +1,9 @@
 //! Changes since an experiment last ran a stage.
 
 use crate::config::{Change, diff};
-use crate::store::{FORMAT, Key, Manifest, RunFolder, Store, entry_name};
+use crate::store::{FORMAT, Key, Manifest, RunFolder, Stage, Store, entry_name};
 use serde_json::Value;
+use std::path::PathBuf;
 
 /// Why the artifact of `manifest` no longer follows from its upstream: an artifact it read was computed
 /// again with another result. None if it does.
@@ -31,14 +32,25 @@ pub fn stale_upstream(manifest: &Manifest, key: &Key) -> Option<String> {
     None
 }
 
-/// Differences between `key` and the artifact of the stage from the experiment's last run; from an
-/// older entry of its history if the newest did not reach that stage.
-pub fn since_last(store: &Store, name: &str, key: &Key) -> Vec<String> {
+/// The artifact of `stage` of the experiment's last run that reached it.
+fn last_of(store: &Store, name: &str, stage: Stage) -> Option<PathBuf> {
     let newest = RunFolder::of(store, name);
     let older = newest.earlier().into_iter().rev();
     let older = older.map(|number| RunFolder::of(store, &entry_name(name, number)));
     let mut entries = std::iter::once(newest.clone()).chain(older);
-    let Some(last) = entries.find_map(|run| run.linked(key.stage)) else {
+    entries.find_map(|run| run.linked(stage))
+}
+
+/// How many seconds `stage` took in the experiment's last run that reached it.
+pub fn took_last(store: &Store, name: &str, stage: Stage) -> Option<f64> {
+    let last = Manifest::read(&last_of(store, name, stage)?).ok()?;
+    Some(last.seconds)
+}
+
+/// Differences between `key` and the artifact of the stage from the experiment's last run; from an
+/// older entry of its history if the newest did not reach that stage.
+pub fn since_last(store: &Store, name: &str, key: &Key) -> Vec<String> {
+    let Some(last) = last_of(store, name, key.stage) else {
         return vec!["never run".into()];
     };
     let fingerprint = key.fingerprint();

@@ -100,11 +100,19 @@ impl<'a> StageMonitor<'a> {
 
 impl Monitor for StageMonitor<'_> {
     fn cancelled(&self) -> bool {
+        // stages ask between any two pieces of work
+        if let Ok(mut inner) = self.inner.try_lock() {
+            inner.progress.beat();
+        }
         self.signals.received().is_some()
     }
 
     fn progress(&self, task: &str, done: u64, total: u64, note: &str) {
         self.inner().progress.update(task, done, total, note);
+    }
+
+    fn phase(&self, name: &str) {
+        self.inner().progress.begin_phase(name);
     }
 
     fn metrics(&self, step: u64, row: &[(&'static str, f64)]) {

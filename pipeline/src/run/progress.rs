@@ -17,6 +17,8 @@ pub struct Progress<'a> {
     console: &'a Console,
     stage: &'static str,
     tasks: Vec<Task>,
+    /// Work of an unknown amount, until a task goes on.
+    phase: Option<Phase>,
     /// The folder where other processes read progress, and the time of the next update.
     folder: Option<(RunFolder, Instant)>,
 }
@@ -33,6 +35,13 @@ struct Task {
     finished: bool,
 }
 
+struct Phase {
+    name: String,
+    spinner: Option<ProgressBar>,
+    started: Instant,
+    next_line: Instant,
+}
+
 impl<'a> Progress<'a> {
     /// No tasks yet.
     pub fn new(console: &'a Console, stage: &'static str, folder: Option<RunFolder>) -> Self {
@@ -40,12 +49,50 @@ impl<'a> Progress<'a> {
             console,
             stage,
             tasks: Vec::new(),
+            phase: None,
             folder: folder.map(|folder| (folder, Instant::now())),
+        }
+    }
+
+    /// Work of an unknown amount begins.
+    pub fn begin_phase(&mut self, name: &str) {
+        self.end_phase();
+        let spinner = self.console.add_bar(0).inspect(|bar| {
+            let style = ProgressStyle::with_template("{prefix} {spinner} {elapsed}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.set_prefix(format!("{}: {name}", self.stage));
+            bar.enable_steady_tick(NEWS);
+        });
+        let now = Instant::now();
+        self.phase = Some(Phase {
+            name: name.to_owned(),
+            spinner,
+            started: now,
+            next_line: now + INTERVAL,
+        });
+    }
+
+    fn end_phase(&mut self) {
+        let spinner = self.phase.take().and_then(|phase| phase.spinner);
+        spinner.iter().for_each(ProgressBar::finish_and_clear);
+    }
+
+    /// The work goes on: a phase says so every few seconds.
+    pub fn beat(&mut self) {
+        let now = Instant::now();
+        let Some(phase) = self.phase.as_mut().filter(|phase| now >= phase.next_line) else {
+            return;
+        };
+        phase.next_line = now + INTERVAL;
+        if phase.spinner.is_none() {
+            let elapsed = duration(now.duration_since(phase.started).as_secs_f64().round());
+            (self.console).note(&format!("{}: {}, for {elapsed}", self.stage, phase.name));
         }
     }
 
     /// `done` of `total` units of `name` are finished.
     pub fn update(&mut self, name: &str, done: u64, total: u64, note: &str) {
+        self.end_phase();
         let at = match self.tasks.iter().position(|t| t.name == name) {
             Some(at) => at,
             None => {
@@ -119,6 +166,7 @@ impl<'a> Progress<'a> {
 
     /// Clears the bars.
     pub fn clear(&mut self) {
+        self.end_phase();
         for task in self.tasks.drain(..) {
             if let Some(bar) = task.bar {
                 bar.finish_and_clear();

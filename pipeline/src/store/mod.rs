@@ -41,7 +41,7 @@ pub use lock::{Held, Lock, held};
 pub use manifest::Manifest;
 pub use names::Name;
 pub use progress::Progress;
-pub use record::{Presence, RunRecord, RunState, StageOfRun, identity};
+pub use record::{Presence, RunRecord, RunState, StageOfRun, as_text, identity};
 pub use runs::RunFolder;
 pub use stages::RunStages;
 pub use training::{Checkpoint, Training, checkpoints};

@@ -12,7 +12,7 @@ use super::{RunFolder, disk};
 use crate::process::host;
 use latent_align_hdf5::open_lock;
 use latent_align_stages::{Error, Result};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -39,6 +39,7 @@ pub struct RunRecord {
     /// A hash of the fingerprints of its stages.
     pub identity: String,
     /// The configuration it was started with.
+    #[serde(serialize_with = "as_text")]
     pub file: PathBuf,
     /// The seed of its random streams.
     pub seed: u64,
@@ -151,6 +152,14 @@ impl RunRecord {
         self.seconds = Some((since.elapsed().as_secs_f64() * 1000.0).round() / 1000.0);
         self
     }
+}
+
+/// A path for readers: JSON has no bytes that are not text.
+///
+/// # Errors
+/// Those of `serializer`.
+pub fn as_text<S: Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 /// The number of a run's first entry, and of every run whose record has none.

@@ -6,7 +6,7 @@ use super::file::{Constraint, Objective};
 use super::halving::Dropped;
 use super::trial::Trial;
 use super::trials::Sweep;
-use crate::store::write_whole;
+use crate::store::{as_text, write_whole};
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -27,6 +27,7 @@ pub struct SweepRecord {
     /// The sweep's name.
     pub name: String,
     /// The file it was read from.
+    #[serde(serialize_with = "as_text")]
     pub file: PathBuf,
     /// The keys that any trial sets, in order.
     pub axes: Vec<String>,

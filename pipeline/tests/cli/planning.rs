@@ -93,7 +93,10 @@ fn a_changed_key_is_the_reason() {
     let plan = project.run(&["plan", "ring.yaml", "--set", "pretrain_flow.steps=4000"]);
     plan.expect(
         0,
-        &["pretrain_flow.steps: 3000 -> 4000", "3 stages would run."],
+        &[
+            "pretrain_flow.steps: 3000 -> 4000",
+            "3 stages would run. Last time 1 of them took ",
+        ],
     );
     let after = fingerprint(&plan.stdout, "pretrain-flow");
     assert_ne!(before, after);

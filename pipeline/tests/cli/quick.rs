@@ -98,3 +98,72 @@ fn the_file_of_a_sweep_is_called_one() {
             .expect(2, &["the file of a sweep", "latent-align sweep"]);
     }
 }
+
+/// Fails if memory is taken before a size is looked at: the process aborts, or stalls the machine.
+#[test]
+fn a_size_beyond_memory_is_refused_before_anything_is_computed() {
+    let project = project();
+    for (set, key) in [
+        (
+            "pretrain_flow.evaluation_points=100000000000",
+            "pretrain_flow.evaluation_points: found",
+        ),
+        (
+            "pretrain_flow.samples=100000000000",
+            "pretrain_flow.samples: found",
+        ),
+        (
+            "estimate_nll.box_points=100000000000",
+            "estimate_nll.box_points: found",
+        ),
+    ] {
+        project
+            .run(&["run", "tiny.yaml", "--set", set])
+            .expect(2, &[key, "GiB that are free"]);
+    }
+    let wide = [
+        "generate",
+        "gaussian",
+        "--out",
+        "a.h5",
+        "--count",
+        "5",
+        "--param",
+        "width=100000000000",
+    ];
+    project
+        .run(&wide)
+        .expect(2, &["target.width: found", "GiB that are free"]);
+    assert!(!project.path("artifacts/pretrain-flow").exists());
+}
+
+/// Fails if such a name ends in a panic.
+#[test]
+fn names_that_are_not_text_are_no_panic() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let project = project();
+    let odd = |bytes: &[u8]| project.path("").join(OsStr::from_bytes(bytes));
+    std::fs::write(odd(b"a\xff.yaml"), CONFIG).unwrap();
+    std::fs::create_dir(odd(b"d\xff")).unwrap();
+    std::fs::write(odd(b"d\xff/tiny.yaml"), CONFIG).unwrap();
+    let run = |file: &[u8]| {
+        let mut command = project.command(&["run"]);
+        command.arg(odd(file)).args(["--until", "pretrain-flow"]);
+        crate::project::output(&mut command).unwrap()
+    };
+    let done = run(b"a\xff.yaml");
+    assert_eq!(
+        done.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    let refused = run(b"d\xff/tiny.yaml");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("which is not UTF-8, expected one that is; rename"),
+        "{said}"
+    );
+}

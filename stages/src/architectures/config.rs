@@ -78,7 +78,10 @@ impl ArchitectureConfig {
                 format!("{channels:?}"),
                 "one or more channel counts, 1 to 4096",
             ),
-            Self::Points { count } => problems.at_least("count", *count, 8),
+            Self::Points { count } => {
+                problems.at_least("count", *count, 8);
+                problems.fits("count", *count, 1);
+            }
         }
     }
 

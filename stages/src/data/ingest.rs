@@ -8,6 +8,7 @@ use super::pass::Pass;
 use super::patches::Patches;
 use super::rows::{RowBlock, RowReader, RowView};
 use super::scan::Scan;
+use super::scanned;
 use super::split::{Part, Split};
 use crate::context::Monitor;
 use crate::error::{Error, Result};
@@ -56,7 +57,8 @@ impl Ingest {
     /// moments of the training rows (`covariance` adds [D, D] numbers and N D^2 operations). Takes 10 to 30
     /// bytes per item besides a few blocks of rows. Random shares are keyed by `seed`. Items of separate
     /// datasets are numbered after those of `source`, held-out ones first. Progress is reported as task
-    /// `scan`, in items; duplicate rows give a warning.
+    /// `scan`, in items; duplicate rows give a warning. What this process has scanned before, from unchanged files, is
+    /// not scanned again.
     ///
     /// # Errors
     /// Errors of [`Dataset::open`]; parts that do not match the data or each other; values that are not
@@ -70,7 +72,16 @@ impl Ingest {
         monitor: &dyn Monitor,
     ) -> Result<Self> {
         let (stack, split) = parts::resolve(source, seed, held_out, test)?;
-        Self::scan(stack, split, view, source.non_finite, covariance, monitor)
+        let pass = scanned::Pass::of(source, view, seed, [held_out, test], covariance);
+        if let Some(found) = pass.as_ref().and_then(scanned::Pass::found) {
+            found.warn_of_equal_rows(monitor);
+            return Ok(found);
+        }
+        let found = Self::scan(stack, split, view, source.non_finite, covariance, monitor)?;
+        if let Some(pass) = pass {
+            pass.remember(&found);
+        }
+        Ok(found)
     }
 
     fn scan(

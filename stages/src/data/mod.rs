@@ -15,6 +15,7 @@ mod pass;
 mod patches;
 mod rows;
 mod scan;
+mod scanned;
 mod shape;
 mod shuffle;
 mod split;

@@ -104,6 +104,9 @@ pub struct Schedule {
     pub early_stopping: Option<u64>,
 }
 
+/// Numbers of a point where its width is not known yet.
+const LEAST_WIDTH: usize = 1;
+
 impl Schedule {
     /// Adds its problems to `problems`, under the keys of its stage.
     pub fn check(&self, problems: &mut Problems) {
@@ -112,6 +115,7 @@ impl Schedule {
         problems.at_least("batch", self.batch, 1);
         problems.at_least("evaluate_every", self.evaluate_every, 1);
         problems.at_least("evaluation_points", self.evaluation_points, 1);
+        problems.fits("evaluation_points", self.evaluation_points, LEAST_WIDTH);
         problems.at_least("early_stopping", self.early_stopping.unwrap_or(1), 1);
     }
 }

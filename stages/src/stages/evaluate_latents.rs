@@ -69,6 +69,7 @@ impl StageConfig for Config {
     fn check(&self, problems: &mut Problems) {
         problems.section("flow", |p| self.flow.check(p));
         problems.at_least("samples", self.samples, 2);
+        problems.fits("samples", self.samples, 1);
         problems.require(
             (1e-7..=1e-1).contains(&self.tolerance),
             "tolerance",

@@ -108,6 +108,7 @@ impl StageConfig for Config {
                 "1, or a kind that has guidance: `flow_matching`, `tarflow` or `starflow`",
             );
         }
+        problems.fits("samples", self.samples, 1);
         problems.require(
             self.compared == 0 || (8..=5000).contains(&self.compared),
             "compared",
@@ -250,6 +251,16 @@ fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared
         normaliser,
     };
     let shape = prepared.shape();
+    let mut problems = Problems::new();
+    problems.section("pretrain_flow", |p| {
+        p.fits(
+            "evaluation_points",
+            config.evaluation_points,
+            shape.elements(),
+        );
+        p.fits("samples", config.samples, shape.elements());
+    });
+    problems.into_result()?;
     (config.model.kind().check_shape(shape)).map_err(|expected| {
         Error::input(format!(
             "pretrain_flow.model: found `kind: {}` over points [{}, {}], expected {expected}",

@@ -163,6 +163,7 @@ impl StageConfig for Config {
 
     fn check(&self, problems: &mut Problems) {
         problems.at_least("count", self.count, 2);
+        problems.fits("count", self.count, 1);
         if let Some(chosen) = &self.conditions {
             let named = self
                 .trained_on

@@ -64,6 +64,12 @@ pub fn generate(
     dataset: &str,
 ) -> Result<()> {
     let mut problems = Problems::new();
+    // before anything of that width is made, as the check of a target does
+    problems.section("target", |p| {
+        p.fits("width", target.width(), BLOCK_ROWS.min(count));
+    });
+    problems.into_result()?;
+    let mut problems = Problems::new();
     problems.section("target", |p| target.check(p));
     problems.at_least("count", count, 1);
     problems.into_result()?;

@@ -1,6 +1,6 @@
 //! A page in the few lines that a terminal shows at the end of a run: headline, key figures, paths.
 
-use super::parts::{Headline, Page};
+use super::parts::{Card, Headline, Page};
 use crate::report::view::RunView;
 use crate::tables::{TERMINAL, columns, number, short_name, wrapped};
 use std::fmt::Write as _;
@@ -17,12 +17,29 @@ pub fn headline(name: &str, headline: &Headline) -> String {
     out
 }
 
+/// As many of the clauses of `text` as `width` characters hold; the page has them all.
+fn clauses(text: &str, width: usize) -> String {
+    let mut kept = String::new();
+    for clause in text.split("; ") {
+        if kept.chars().count() + clause.chars().count() + 2 > width {
+            break;
+        }
+        kept += if kept.is_empty() { "" } else { "; " };
+        kept += clause;
+    }
+    kept
+}
+
 /// Headline, figures and number of warnings of a run's `page`.
 pub fn run(found: &RunView, page: &Page) -> String {
     let mut out = headline(&page.name, &page.headline);
+    let width =
+        |of: fn(&Card) -> &str| page.cards.iter().map(|card| of(card).chars().count()).max();
+    let taken = width(|card| card.name).unwrap_or(0) + width(|card| &card.value).unwrap_or(0) + 6;
     let cards = page.cards.iter().map(|card| {
         let name = format!("  {}", card.name);
-        vec![name, card.value.clone(), card.detail.clone()]
+        let detail = clauses(&card.detail, TERMINAL.saturating_sub(taken));
+        vec![name, card.value.clone(), detail]
     });
     let mut rows: Vec<Vec<String>> = cards.take(FIGURES).collect();
     let last = found.stages.last();

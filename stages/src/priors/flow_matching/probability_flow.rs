@@ -58,8 +58,8 @@ pub fn negative_log_likelihood(
         let [count, _] = x.dims();
         let of_chunk = of_range(field, start, &x);
         let along = Along::new(of_chunk.as_deref().unwrap_or(field), solver, &x, start);
-        let check = || progress(start as f64 / n as f64);
-        let solution = along.solve(x, solver.tolerance, check)?;
+        let within = |share: f64| progress((start as f64 + share * count as f64) / n as f64);
+        let solution = along.solve(x, solver.tolerance, within)?;
         result.evaluations += solution.integrals.evaluations;
         result.settled.extend(&solution.integrals.settled);
         for of_point in along.nll(&solution)?.chunks(along.columns()) {
@@ -89,7 +89,7 @@ pub fn halving_check(
     for (start, x) in chunks(&points, solver) {
         let of_chunk = of_range(field, start, &x);
         let along = Along::new(of_chunk.as_deref().unwrap_or(field), solver, &x, start);
-        let coarse = along.solve(x.clone(), solver.tolerance, &mut check)?;
+        let coarse = along.solve(x.clone(), solver.tolerance, |_| check())?;
         let grid = halved(&coarse.trajectory.grid);
         let fine = on_grid(along.velocity(&mut check), x, 1.0, 0.0, &grid)?;
         let gaussian = to_f64(normal_nll(fine.end()))?;
@@ -114,6 +114,11 @@ pub fn halving_check(
     }
     Ok(found)
 }
+
+/// The share of trajectories in the work of an NLL, for progress.
+const OF_TRAJECTORY: f64 = 0.2;
+/// After this many nodes of a point, half of its integral counts as done, for progress.
+const NODES: f64 = 33.0;
 
 /// Maximum number of evaluations in a graph.
 const MOST_IN_GRAPH: usize = 6_000;
@@ -141,7 +146,7 @@ pub fn nll_gradient(
         let of_chunk = of_range(field, start, &y);
         let along = Along::new(of_chunk.as_deref().unwrap_or(field), solver, &y, start);
         // steps and nodes are chosen first, then held fixed
-        let chosen = along.solve(y.clone(), solver.tolerance, &mut check)?;
+        let chosen = along.solve(y.clone(), solver.tolerance, |_| check())?;
         let grid = &chosen.trajectory.grid;
         let evaluations = STAGES * grid.len() + chosen.integrals.finest();
         if evaluations > MOST_IN_GRAPH {
@@ -327,12 +332,13 @@ impl<'a> Along<'a> {
         (along * probes.unsqueeze_dim(0)).sum_dim(3).squeeze_dim(3)
     }
 
-    /// The trajectories that end in `x` [n, d], and the integrals of the divergence along them.
+    /// The trajectories that end in `x` [n, d], and the integrals of the divergence along them. `progress` is called
+    /// with a growing share of the work: how much there is depends on the points, so that it is an estimate.
     fn solve(
         &self,
         x: Tensor<2>,
         tolerance: f64,
-        mut check: impl FnMut() -> Result<()>,
+        mut progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Solution> {
         let [n, _] = x.dims();
         let device = x.device();
@@ -346,7 +352,10 @@ impl<'a> Along<'a> {
             absolute: within,
             relative: within,
         };
-        let trajectory = dormand_prince(self.velocity(&mut check), x, 1.0, 0.0, within)?;
+        let of_trajectory = |time: f64| progress(OF_TRAJECTORY * (1.0 - time));
+        let velocity = Velocity::new(self.field, self.several_times, of_trajectory);
+        let trajectory = dormand_prince(velocity, x, 1.0, 0.0, within)?;
+        let mut evaluated = 0.0;
         let integrals = quadrature::integrate(
             n,
             self.columns(),
@@ -355,7 +364,10 @@ impl<'a> Along<'a> {
                 let chosen = (points.len() < n).then(|| indices(points, &device));
                 let mut values = Vec::new();
                 for positions in positions.chunks(self.at_once(points.len())) {
-                    check()?;
+                    let open = points.len() as f64 / n as f64;
+                    let done = 1.0 - open * NODES / (NODES + evaluated);
+                    progress(OF_TRAJECTORY + (1.0 - OF_TRAJECTORY) * done)?;
+                    evaluated += open * positions.len() as f64;
                     let found = self.divergences(&trajectory, positions, chosen.as_ref());
                     values.extend(to_f64(found)?);
                 }
@@ -495,8 +507,9 @@ pub fn noise_of(
     for (start, x) in chunks(&rows, options) {
         let of_chunk = of_range(field, start, &x);
         let along = Along::new(of_chunk.as_deref().unwrap_or(field), options, &x, start);
-        let check = || progress(start as f64 / n as f64);
-        let solution = along.solve(x, options.tolerance, check)?;
+        let [count, _] = x.dims();
+        let within = |share: f64| progress((start as f64 + share * count as f64) / n as f64);
+        let solution = along.solve(x, options.tolerance, within)?;
         let integrals = solution.integrals.values.chunks(along.columns());
         log_det.extend(integrals.map(|of_point| -mean(of_point)));
         ends.push(solution.trajectory.end());
@@ -535,6 +548,27 @@ mod tests {
             covariances: vec![covariance],
         };
         (mixture, mean, scale)
+    }
+
+    /// Fails if nothing is heard of points that are solved together until all are done.
+    #[test]
+    fn progress_grows_while_points_are_solved() {
+        let device = Device::default();
+        let (target, _, _) = gaussian(3);
+        let field = ExactMixture::new(&target, DType::F64, &device);
+        let x = from_f64(vec![0.5; 24], [8, 3], DType::F64, &device);
+        let mut shares = Vec::new();
+        let mut progress = |share: f64| {
+            shares.push(share);
+            Ok(())
+        };
+        negative_log_likelihood(&field, x, &NllOptions::exact(1e-5), &mut progress).unwrap();
+        assert!(
+            shares.is_sorted() && *shares.last().unwrap() == 1.0,
+            "{shares:?}"
+        );
+        let inside = shares.iter().filter(|share| (0.05..0.95).contains(*share));
+        assert!(inside.count() > 4, "{shares:?}");
     }
 
     #[test]
@@ -650,7 +684,7 @@ mod tests {
             let solve = |several_times| {
                 let mut along = Along::new(&field, &solver, &x, 0);
                 along.several_times = several_times;
-                let found = along.solve(x.clone(), 1e-8, || Ok(())).unwrap();
+                let found = along.solve(x.clone(), 1e-8, |_| Ok(())).unwrap();
                 let along = along.tracked_by(&tracked);
                 let x = Tensor::from_inner(x.clone()).require_grad();
                 let grid = &found.trajectory.grid;

@@ -87,6 +87,7 @@ impl Config {
     /// Reports every value out of range.
     pub(super) fn check_values(&self, problems: &mut Problems) {
         problems.at_least("points", self.points, 8);
+        problems.fits("box_points", self.box_points, 1);
         check_draws(problems, self.draws);
         check_truncation(problems, self.truncation);
         for &levels in &self.levels {

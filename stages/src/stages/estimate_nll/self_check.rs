@@ -43,6 +43,7 @@ pub fn self_check(
     if points == 0 {
         return Ok(());
     }
+    context.monitor.phase("self-checks");
     let prior = instruments.flow().prior.as_ref();
     let samples: Vec<(&Region, Points)> = (regions.iter())
         .map(|region| (region, instruments.points(&region.sample(points))))

@@ -56,6 +56,7 @@ pub fn compare(
         width: shape.elements(),
         group,
     });
+    context.monitor.phase("two-sample tests");
     let found = pair.0.battery(PERMUTATIONS, context.streams)?;
     let covered = pair.covered();
     pair.report(&found, covered, |name| of_rows(word, name), summary);

@@ -37,6 +37,7 @@ pub fn write(
         .map(|conditions| conditions.select((0..count).map(|i| i % conditions.len())));
     let encoded = (flow.prior.condition().zip(conditions.as_ref()))
         .map(|(kind, conditions)| kind.encode(Some(conditions), count, &context.device));
+    context.monitor.phase("samples");
     let samples = flow
         .prior
         .sample(count, encoded, &options, &mut |_| context.check_cancelled())?;

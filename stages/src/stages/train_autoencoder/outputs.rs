@@ -147,6 +147,7 @@ impl Outputs<'_> {
             data,
             context,
         } = *self;
+        context.monitor.phase("latents of every row");
         let latent = &config.latent;
         let streams = context.streams;
         let of_part = |part: Part| -> Result<(Part, PartLatents)> {
