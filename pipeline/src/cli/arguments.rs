@@ -48,12 +48,14 @@ impl ExperimentArguments {
 /// What is wrong with it; also that it is a sweep.
 pub fn load_experiment(file: &Path, overrides: &Overrides) -> Result<Loaded> {
     let loaded = config::load(file, overrides);
-    Ok(loaded.map_err(|wrong| match config::read::<SweepFile>(file) {
-        Ok(_) => Error::input(format!(
+    // a pipe cannot be read twice
+    let is_sweep = || file.is_file() && config::read::<SweepFile>(file).is_ok();
+    Ok(loaded.map_err(|wrong| match is_sweep() {
+        true => Error::input(format!(
             "{}: found the file of a sweep, expected that of an experiment; `latent-align sweep` runs it",
             file.display()
         )),
-        Err(_) => wrong,
+        false => wrong,
     })?)
 }
 

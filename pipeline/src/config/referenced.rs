@@ -23,7 +23,8 @@ pub fn load_read(file: &Path, asked: &Loaded) -> Result<Loaded> {
         ..Overrides::default()
     };
     let set = &asked.overrides.set;
-    if !set.is_empty() {
+    // a pipe cannot be read twice
+    if !set.is_empty() && asked.file.is_file() {
         let untouched = Overrides::default();
         let before = tree(&read_overridden(&asked.file, &untouched)?)?;
         let after = tree(&read_overridden(&asked.file, &asked.overrides)?)?;

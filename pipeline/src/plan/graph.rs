@@ -239,7 +239,7 @@ impl Planner<'_> {
         if let Some(found) = found {
             return Ok(found + 1);
         }
-config::refuse_pipe(file)?;
+        config::refuse_pipe(file)?;
         let asked = &self.experiments[0].loaded;
         let mut loaded = config::load_read(file, asked)?;
         let other = &mut loaded.experiment;
