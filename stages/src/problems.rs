@@ -72,7 +72,7 @@ impl Problems {
     }
 
     /// Reports a `count` of points under `key` that does not fit into the free memory of this machine, if each has
-    /// `width` numbers, which a computation holds [`COPIES`] times. Unknown free memory is not checked.
+    /// `width` numbers, which a computation holds eight times. Unknown free memory is not checked.
     pub fn fits(&mut self, key: &str, count: usize, width: usize) {
         let Some(free) = free_memory() else { return };
         let each = width.max(1) as f64 * (COPIES * 4) as f64;
