@@ -2,6 +2,7 @@
 //! on others. This is the parent's side; [`super::child`] is the subprocess.
 
 use crate::error::{Error, Result};
+use crate::open::absolute;
 use rustix::process::Signal;
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -96,7 +97,10 @@ fn passed() -> MutexGuard<'static, HashSet<Question>> {
     PASSED.lock().expect("nobody panics with it")
 }
 
-fn question(meta: &Metadata, asked: Asked) -> Question {
+fn question(meta: &Metadata, mut asked: Asked) -> Question {
+    if let Asked::Dataset { name, .. } = &mut asked {
+        *name = absolute(name); // `a` and `/a` are the same
+    }
     (
         [meta.dev(), meta.ino(), meta.len()],
         [meta.mtime(), meta.mtime_nsec()],
