@@ -52,7 +52,7 @@ pub fn load_experiment(file: &Path, overrides: &Overrides) -> Result<Loaded> {
     let is_sweep = || file.is_file() && config::read::<SweepFile>(file).is_ok();
     Ok(loaded.map_err(|wrong| match is_sweep() {
         true => Error::input(format!(
-            "{}: found the file of a sweep, expected that of an experiment; `latent-align sweep` runs it",
+            "{}: found the file of a sweep, expected that of an experiment; `latent-align sweep` runs it, and with --dry-run shows what it would run",
             file.display()
         )),
         false => wrong,
