@@ -21,9 +21,7 @@ def difference(theirs, ours):
         if other.numel() != tensor.numel():
             raise ValueError(f"`{name}`: found {other.numel()} numbers, expected {tensor.numel()}")
         apart = size(tensor.flatten() - other.flatten())
-        if math.isnan(apart):
-            apart = math.inf
-        relative = apart and apart / max(size(tensor), least, 1e-300)
+        relative = apart / max(size(tensor), least, 1e-300) if math.isfinite(apart) else math.inf
         if relative > greatest:
             greatest, of = relative, name
     return greatest, of

@@ -38,7 +38,17 @@ impl ExperimentArguments {
             overrides.set.push(seed);
         }
         overrides.quick = self.quick;
-        load_experiment(&self.config, &overrides)
+        let loaded = load_experiment(&self.config, &overrides)?;
+        let name = &loaded.experiment.name;
+        if config::is_quick(name) && !self.quick {
+            // such as the file in the folder of a quick run, whose results would become those of a full run
+            return Err(Error::input(format!(
+                "{}: name: found {name}, which is the name of a quick run; run it with --quick, or give it another name",
+                self.config.display()
+            ))
+            .into());
+        }
+        Ok(loaded)
     }
 }
 
@@ -48,8 +58,11 @@ impl ExperimentArguments {
 /// What is wrong with it; also that it is a sweep.
 pub fn load_experiment(file: &Path, overrides: &Overrides) -> Result<Loaded> {
     let loaded = config::load(file, overrides);
-    // a pipe cannot be read twice
-    let is_sweep = || file.is_file() && config::read::<SweepFile>(file).is_ok();
+    // a pipe cannot be read twice; an experiment of a base and a name parses as a sweep without variants
+    let is_sweep = || {
+        let swept = |sweep: SweepFile| !sweep.list.is_empty() || !sweep.grid.0.is_empty() || sweep.random.is_some();
+        file.is_file() && config::read::<SweepFile>(file).is_ok_and(swept)
+    };
     Ok(loaded.map_err(|wrong| match is_sweep() {
         true => Error::input(format!(
             "{}: found the file of a sweep, expected that of an experiment; `latent-align sweep` runs it, and with --dry-run shows what it would run",
@@ -62,8 +75,8 @@ pub fn load_experiment(file: &Path, overrides: &Overrides) -> Result<Loaded> {
 /// Overrides of values in the file.
 #[derive(Debug, Args)]
 pub struct OverrideArguments {
-    /// Replace a value, as in `--set train_autoencoder.regulariser.weight=0.01`; may be repeated. Also applies to
-    /// experiments that this one reads, wherever they have the same value as this one
+    /// Replace a value, as in `--set train_autoencoder.regulariser.weight=0.01`; may be repeated. `run`
+    /// and `plan` also apply it to experiments that this one reads, wherever they have the same value
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Replace `device`

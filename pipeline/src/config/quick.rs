@@ -41,6 +41,11 @@ const WARM_UPS: [&str; 2] = ["warm_up_steps", "warmup_steps"];
 /// Lists of sizes; the key is a number elsewhere, which is not a size.
 const LISTS: [(&str, u64); 1] = [("levels", 2)];
 
+/// Whether `name` is that of a quick run.
+pub fn is_quick(name: &str) -> bool {
+    name.ends_with(END)
+}
+
 /// `experiment` with every size divided by [`FACTOR`], and a name that says so.
 ///
 /// # Errors

@@ -12,6 +12,8 @@ use std::path::Path;
 
 /// Keys of which every experiment has its own.
 const OWN: [&str; 4] = ["name", "base", "seed", "device"];
+/// A baseline is read for the sake of another regulariser, even where both have the same one.
+const REGULARISER: &str = "train_autoencoder.regulariser";
 
 /// Loads the experiment in `file`, which `asked` reads, with those overrides of `asked` that apply to it.
 ///
@@ -46,7 +48,7 @@ fn shared(before: &Value, after: &Value, there: &mut Value, set: &[Assignment]) 
     let mut shared = Vec::new();
     for assignment in set {
         let key = assignment.key();
-        if !OWN.contains(&key) && is_same(&here, there, key) {
+        if !OWN.contains(&key) && !key.starts_with(REGULARISER) && is_same(&here, there, key) {
             let value = after.pointer(&format!("/{}", key.replace('.', "/")));
             let value = value.cloned().unwrap_or(Value::Null);
             let source = assignment.source().to_owned();
@@ -140,6 +142,11 @@ mod tests {
         assert_eq!(autoencoder["batch"], 7);
         assert!(read(&[kind, weight, warm_up]).0.is_empty());
         assert!(read(&["estimate_nll.points=9"]).0.is_empty());
+        let [mut there, here] = [READ, READ].map(|text| {
+            serde_json::to_value(crate::config::yaml::parse::<Experiment>(text, "read.yaml").unwrap()).unwrap()
+        });
+        let set = Assignment::parse("train_autoencoder.regulariser={kind: kl, weight: 1.0}").unwrap();
+        assert!(shared(&here, &here, &mut there, &[set]).is_empty());
     }
 
     /// Fails if the path is resolved beside the experiment that is read.

@@ -228,18 +228,17 @@ fn found_at(text: &str, place: Option<(usize, usize)>) -> String {
         return String::new();
     };
     let is_item = rest.starts_with("- ") || rest.trim() == "-";
-    let word = rest
-        .split([',', '}', ']', '#'])
-        .next()
-        .unwrap_or_default()
-        .trim();
+    let quote = rest.chars().next().filter(|first| ['"', '\''].contains(first));
+    let word = match quote.and_then(|quote| rest[1..].find(quote)) {
+        Some(end) => &rest[..end + 2],
+        None => rest.split([',', '}', ']', '#']).next().unwrap_or_default().trim(),
+    };
+    let is_key = quote.is_none() && (word.contains(": ") || word.ends_with(':'));
     match rest.chars().next() {
         Some('[') => "found a list, ".to_owned(),
         Some('{') => "found a mapping, ".to_owned(),
         _ if is_item => "found a list, ".to_owned(),
-        _ if rest.contains(": ") || rest.trim_end().ends_with(':') => {
-            "found a mapping, ".to_owned()
-        }
+        _ if is_key => "found a mapping, ".to_owned(),
         Some('&' | '*' | '!' | '|' | '>') | None => String::new(),
         Some(_) => match word.chars().count() <= LONGEST {
             true => format!("found `{word}`, "),

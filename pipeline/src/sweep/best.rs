@@ -21,7 +21,7 @@ pub fn best(objective: &Objective, trials: &Trials) -> Option<String> {
                 number(value),
                 shown.unwrap_or_default()
             ));
-            parts.extend(race.lead.told());
+            parts.push(race.lead.told());
             if unmet > 0 {
                 parts.push(format!(
                     "{unmet} excluded, which do not meet the constraints"

@@ -2,7 +2,7 @@
 
 use latent_align_stages::numerics::{mean, student_quantile, variance_of_mean};
 
-/// The probability that any variant seems to be worse than the best by chance alone.
+/// The probability that any two equal variants seem to differ by chance alone.
 const LEVEL: f64 = 0.05;
 
 /// How the best variant compares with the others, seed by seed.
@@ -12,8 +12,10 @@ pub enum Lead<'a> {
     Alone,
     /// Every variant has one seed, which says nothing about chance.
     OneSeed,
-    /// It is better than every other by more than chance.
+    /// It is better than the others by more than chance.
     Clear {
+        /// The number of the others.
+        others: usize,
         /// The number of seeds.
         seeds: usize,
     },
@@ -29,7 +31,8 @@ pub enum Lead<'a> {
 impl<'a> Lead<'a> {
     /// The lead of `best` over `others`: values of one figure by variant, for the same seeds in the same order.
     ///
-    /// Paired t-tests of the differences, two-sided, at a level of 5 % for all of them together (Bonferroni).
+    /// Paired t-tests of the differences, two-sided, at a level of 5 % for all of them together (Bonferroni). The best
+    /// is chosen by the same values, so that all pairs count, not only its own.
     pub fn of(best: &[f64], others: &[(&'a str, &[f64])]) -> Self {
         let seeds = best.len();
         match (others.len(), seeds) {
@@ -37,7 +40,9 @@ impl<'a> Lead<'a> {
             (_, 0 | 1) => return Self::OneSeed,
             _ => {}
         }
-        let share = 1.0 - 0.5 * LEVEL / others.len() as f64;
+        let count = others.len() as f64;
+        let pairs = 0.5 * count * (count + 1.0);
+        let share = 1.0 - 0.5 * LEVEL / pairs;
         let reach = student_quantile(share, seeds as f64 - 1.0);
         let is_chance = |values: &[f64]| {
             let differences: Vec<f64> = values.iter().zip(best).map(|(a, b)| a - b).collect();
@@ -46,23 +51,27 @@ impl<'a> Lead<'a> {
         let with = others.iter().filter(|other| is_chance(other.1));
         let with: Vec<&str> = with.map(|other| other.0).collect();
         match with.is_empty() {
-            true => Self::Clear { seeds },
+            true => Self::Clear {
+                others: others.len(),
+                seeds,
+            },
             false => Self::Chance { seeds, with },
         }
     }
 
-    /// It in words; none if there is nothing to compare.
-    pub fn told(&self) -> Option<String> {
+    /// It in words.
+    pub fn told(&self) -> String {
         match self {
-            Self::Alone => None,
-            Self::OneSeed => Some("one seed each, so differences may be chance".into()),
-            Self::Clear { seeds } => Some(format!(
-                "better than every other variant beyond chance ({seeds} seeds)"
-            )),
-            Self::Chance { seeds, with } => Some(format!(
+            Self::Alone => "the only variant that could be compared".into(),
+            Self::OneSeed => "one seed each, so differences may be chance".into(),
+            Self::Clear { others, seeds } => match others {
+                1 => format!("better than the other variant beyond chance ({seeds} seeds)"),
+                _ => format!("better than the {others} others beyond chance ({seeds} seeds)"),
+            },
+            Self::Chance { seeds, with } => format!(
                 "not distinguishable by {seeds} seeds from {}",
                 listed(with)
-            )),
+            ),
         }
     }
 }
@@ -91,7 +100,8 @@ mod tests {
             .map(|(d, b)| b + d)
             .collect();
         let clear = Lead::of(&best, &[("worse", &worse)]);
-        assert_eq!(clear, Lead::Clear { seeds: 3 });
+        let (others, seeds) = (1, 3);
+        assert_eq!(clear, Lead::Clear { others, seeds });
         // 2.3 standard errors: beyond chance by z (1.96), not by t with two degrees of freedom (4.30)
         let close: Vec<f64> = [0.1, 1.0, 1.0]
             .iter()
@@ -140,6 +150,6 @@ mod tests {
             };
             wrong += usize::from(kept < all);
         }
-        assert!(wrong < rounds / 10, "{wrong} of {rounds}");
+        assert!(wrong <= 7 * rounds / 100, "{wrong} of {rounds}");
     }
 }

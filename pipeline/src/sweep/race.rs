@@ -140,7 +140,8 @@ mod tests {
         let all = || ["a", "b", "c", "d"].into_iter();
         let free = race(all(), &objective, &[], seeds);
         assert_eq!(free.best, Some(("c", 2.0)));
-        assert_eq!(free.lead, Lead::Clear { seeds: 3 });
+        let (others, count) = (1, 3);
+        assert_eq!(free.lead, Lead::Clear { others, seeds: count });
         assert_eq!(free.told_out(), "b with 2 of 3 seeds");
         // nor do surviving seeds satisfy a constraint
         let constraint = Constraint {

@@ -9,7 +9,7 @@ use super::standing::{Standing, TrialState};
 use crate::store::{CONFIG, REPORT, RunFolder, Stage, Store};
 use latent_align_stages::Result;
 use latent_align_stages::figures::estimate_nll::FALLS;
-use latent_align_stages::figures::of_stage::{GAP, NLL};
+use latent_align_stages::figures::of_stage::{ERROR, FEATURES_NLL, GAP, NLL};
 use latent_align_stages::figures::{
     INTERVAL, PEAK_MEMORY, SECONDS, error_beside, error_of, in_region, key_figures,
     optimise_latents,
@@ -203,23 +203,32 @@ impl Trials {
             true => key_figures(),
             false => configured.clone(),
         };
-        let mut columns: Vec<String> = Vec::new();
-        for name in aim.into_iter().chain(wanted) {
-            let is_known = || {
-                self.rows
-                    .iter()
-                    .any(|row| row.standing.figure(&name).is_some())
-            };
-            if !columns.contains(&name) && is_known() {
+        let is_known = |name: &String| self.rows.iter().any(|row| row.standing.figure(name).is_some());
+        let mut columns = aim;
+        columns.retain(is_known);
+        let of_aim = columns.len();
+        for name in wanted {
+            if !columns.contains(&name) && (!configured.is_empty() || is_known(&name)) {
                 columns.push(name);
             }
         }
         for variant in self.variants() {
             let rows = self.of_variant(variant);
-            let has =
-                |column: &String| rows.iter().any(|row| row.standing.figure(column).is_some());
-            if configured.is_empty() && !columns.iter().any(has) {
+            let has = |column: &String| rows.iter().any(|row| row.standing.figure(column).is_some());
+            if configured.is_empty() && !columns[of_aim..].iter().any(has) {
                 columns.extend(first_figures(&rows));
+            }
+        }
+        columns
+    }
+
+    /// The same with the figures of the Pareto front.
+    pub fn columns_of_page(&self) -> Vec<String> {
+        let mut columns = self.columns();
+        for name in [ERROR, FEATURES_NLL, NLL] {
+            let is_known = self.rows.iter().any(|row| row.figure(name).is_some());
+            if is_known && !columns.iter().any(|column| column == name) {
+                columns.push(name.to_owned());
             }
         }
         columns

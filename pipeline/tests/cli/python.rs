@@ -74,6 +74,61 @@ print(worst)
     assert!(worst < 1e-5, "{worst}");
 }
 
+/// The code of the documentation that computes TarFlow's NLL.
+fn tarflow_lines() -> String {
+    let documents = documents::current();
+    let mut blocks = documents.iter().flat_map(|d| d.blocks());
+    let lines = blocks.find(|b| b.language == "python" && b.code.contains("def tarflow_nll"));
+    lines.expect("a Python block").code.to_string()
+}
+
+/// Detects: code of the documentation that forgets the logit of pixels, and computes plausible wrong bits.
+#[test]
+fn the_lines_of_the_documentation_know_the_logit_of_pixels() {
+    let Some(python) = python(NUMBERS) else {
+        return;
+    };
+    let project = Project::new();
+    let levels: Vec<f32> = (0..400 * 8).map(|i| (9.0 * tiny::noise(i / 8, i % 8)).floor()).collect();
+    project.write_dataset("pixels.h5", "features", &[400, 8], &levels);
+    project.write(
+        "pixels.yaml",
+        "\
+name: pixels
+pretrain_flow:
+  features: {file: pixels.h5}
+  rows: {split: 4}
+  normalisation: {levels: 9, logit: 1.0e-3}
+  noise: {kind: uniform}
+  model: {kind: tarflow, blocks: 2, layers: 1, channels: 16, head_width: 16}
+  optimiser: {learning_rate: 1.0e-2, ema: 0.9}
+  steps: 40
+  batch: 64
+  evaluation_points: 16
+  samples: 0
+  nll_points: 400
+  compared: 0
+",
+    );
+    project.run(&["run", "pixels.yaml"]).expect(0, &["# pixels"]);
+    let shown = project.run(&["show", "pixels", "--format", "json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown.expect(0, &[]).stdout).unwrap();
+    let nll = shown[0]["pretrain-flow: test NLL (nats)"].as_f64().unwrap();
+    let folder = project.path("artifacts/runs/pixels/pretrain-flow");
+    let script = format!(
+        "{lines}
+import h5py
+w, about = load_tarflow({folder:?})
+points = h5py.File({kept:?})['points'][...].astype(np.float64).reshape(-1, about['tokens'], about['dimensions'])
+print(tarflow_nll(w, about, points).mean())
+",
+        lines = tarflow_lines(),
+        kept = folder.join("test.h5"),
+    );
+    let found: f64 = execute(&python, &project, &script).trim().parse().unwrap();
+    assert!((found - nll).abs() < 1e-3, "{found} {nll}");
+}
+
 /// Fails if the code of the documentation reads the tokens of a block in another order, forgets the causal mask,
 /// the condition, the soft clip or a constant of the density.
 #[test]
@@ -113,11 +168,6 @@ pretrain_flow:
     let shown = project.run(&["show", "rows", "--format", "json"]);
     let shown: serde_json::Value = serde_json::from_str(&shown.expect(0, &[]).stdout).unwrap();
     let nll = shown[0]["pretrain-flow: test NLL (nats)"].as_f64().unwrap();
-    let documents = documents::current();
-    let mut blocks = documents.iter().flat_map(|d| d.blocks());
-    let lines = blocks
-        .find(|b| b.language == "python" && b.code.contains("def tarflow_nll"))
-        .expect("a Python block");
     let script = format!(
         "{lines}
 import h5py
@@ -128,7 +178,7 @@ points = kept['points'][...].astype(np.float64).reshape(-1, about['tokens'], abo
 classes = np.eye(4)[kept['labels'][...]]
 print(tarflow_nll(w, about, points, classes).mean(), tarflow_nll(w, about, points).mean())
 ",
-        lines = lines.code,
+        lines = tarflow_lines(),
         exported = project.path("exported/rows/pretrain-flow"),
         kept = project.path("artifacts/runs/rows/pretrain-flow/test.h5"),
     );

@@ -64,6 +64,16 @@ fn a_full_run_uses_nothing_of_a_quick_one() {
         .expect(0, &[]);
 }
 
+/// Detects: the small sizes of a quick run computed again as a full run, in the folder of the quick one.
+#[test]
+fn the_file_of_a_quick_run_is_not_that_of_a_full_one() {
+    let project = project();
+    project.write("small.yaml", crate::tiny::CONFIG.replace("name: tiny", "name: tiny.quick"));
+    let plan = project.run(&["plan", "small.yaml"]);
+    plan.expect(2, &["name: found tiny.quick", "with --quick, or give it another name"]);
+    project.run(&["plan", "small.yaml", "--quick"]).expect(0, &[]);
+}
+
 /// Fails if the answer is below the first screen.
 #[test]
 fn the_end_of_a_run_is_its_headline_a_few_figures_and_two_paths() {

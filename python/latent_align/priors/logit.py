@@ -26,15 +26,14 @@ class OfLogits(Prior):
 
     def _forward(self, rows: Tensor) -> Tuple[Tensor, Tensor]:
         """Logits [n, D], and `log |det d logit / d row|` `[n]` in nats."""
-        p = self.margin + self.slope * (rows + 1)
-        log, log_rest = p.log(), torch.log1p(-p)
+        log, log_rest = (torch.log(self.margin + self.slope * (1 + x)) for x in (rows, -rows))  # of p and 1 - p
         constant = rows.shape[1] * math.log(self.slope / SPREAD)
         return (log - log_rest) / SPREAD, constant - (log + log_rest).sum(1)
 
     def velocity(self, x: Tensor, times: Tensor, condition: Optional[Tensor] = None) -> Tensor:
         raise InputError(
-            "a prior of logits has no velocity of points, expected one without `normalisation.logit`; its exact `nll` is "
-            "differentiable and can be trained against instead"
+            "a prior of logits has no velocity of points, and no density outside [-1, 1]; expected one without "
+            "`normalisation.logit`"
         )
 
     def nll(self, rows: Tensor, condition: Optional[Tensor], options: OdeOptions) -> Nll:

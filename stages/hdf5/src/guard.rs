@@ -117,7 +117,7 @@ pub(crate) fn rehearse(path: &Path, meta: &Metadata, asked: &Asked) -> Result<()
     if !ENABLED.load(Ordering::Relaxed) || passed().contains(&question) {
         return Ok(());
     }
-    if let Some(damage) = trial(path, asked)? {
+    if let Trial::Damaged(damage) = trial(path, asked)? {
         let place = match asked {
             Asked::Dataset { name, .. } => format!("`{name}` in {}", path.display()),
             Asked::Listing | Asked::Datasets { .. } => path.display().to_string(),
@@ -134,35 +134,49 @@ pub(crate) fn rehearse(path: &Path, meta: &Metadata, asked: &Asked) -> Result<()
 const TOGETHER: usize = 100;
 
 /// Runs trial readings of many datasets together, with the first `rows` items of each. Those that pass need no trial
-/// of their own when they are read; the others get one, which names the damaged dataset.
-pub fn rehearse_together(path: &Path, names: &[String], rows: usize) {
+/// of their own when they are read; the others get one, which names the damaged dataset. Stops once `cancelled`.
+pub fn rehearse_together(path: &Path, names: &[String], rows: usize, cancelled: &dyn Fn() -> bool) {
     let meta = std::fs::metadata(path).ok().filter(Metadata::is_file);
     let Some(meta) = meta.filter(|_| ENABLED.load(Ordering::Relaxed)) else {
         return;
     };
+    // reading numbers needs one item at least
+    let tried = rows.max(1);
     for names in names.chunks(TOGETHER) {
+        if cancelled() {
+            return;
+        }
         let asked = Asked::Datasets {
             names: names.to_vec(),
-            rows,
+            rows: tried,
         };
-        if matches!(trial(path, &asked), Ok(None)) {
+        if matches!(trial(path, &asked), Ok(Trial::Passed)) {
             let each = names.iter().flat_map(|name| {
                 let of = |rows| Asked::Dataset {
                     name: name.clone(),
                     rows,
                 };
-                [of(1), of(rows)]
+                [of(1), of(rows), of(tried)]
             });
             passed().extend(each.map(|asked| question(&meta, asked)));
         }
     }
 }
 
-/// Reads what is `asked` in a subprocess. Returns how libhdf5 failed, if it did.
+/// The outcome of a trial reading.
+enum Trial {
+    Passed,
+    /// How libhdf5 failed.
+    Damaged(String),
+    /// No subprocess could be started.
+    NotRun,
+}
+
+/// Reads what is `asked` in a subprocess.
 ///
 /// # Errors
 /// An input error if the subprocess was stopped twice.
-fn trial(path: &Path, asked: &Asked) -> Result<Option<String>> {
+fn trial(path: &Path, asked: &Asked) -> Result<Trial> {
     // this same executable, even if its file was replaced
     let rehearsal = || {
         Command::new("/proc/self/exe")
@@ -188,13 +202,13 @@ fn trial(path: &Path, asked: &Asked) -> Result<Option<String>> {
              damaged; run the command again",
             path.display()
         ))),
-        Ok(status) => Ok(damage(status)),
+        Ok(status) => Ok(damage(status).map_or(Trial::Passed, Trial::Damaged)),
         Err(error) => {
             tracing::debug!(
                 "{} is read without a trial in a subprocess: {error}",
                 path.display()
             );
-            Ok(None)
+            Ok(Trial::NotRun)
         }
     }
 }

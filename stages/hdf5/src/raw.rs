@@ -19,6 +19,7 @@ use hdf5_sys::h5p::H5P_DEFAULT;
 use hdf5_sys::h5s::H5S_ALL;
 use hdf5_sys::h5t::H5Tget_ebias;
 use std::ffi::{CString, c_int, c_uint};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::Once;
@@ -278,17 +279,22 @@ pub(crate) fn write_items<T: H5Type>(
 /// visiting its other links.
 pub(crate) fn link_type(group: &Group, name: &str) -> hdf5::Result<Option<LinkType>> {
     let name = CString::new(name).map_err(|e| e.to_string())?;
-    let mut info = H5L_info1_t::default();
-    // SAFETY: `name` ends with a zero, and libhdf5 fills `info`.
+    let mut info = MaybeUninit::<H5L_info1_t>::zeroed();
+    // SAFETY: `name` ends with a zero, and libhdf5 fills `info`, whose first field is the kind as a C int. It is not read
+    // as the enumeration of the bindings, which lacks the kinds that users may define.
     hdf5::sync::sync(|| {
         let exists = hdf5::h5check(unsafe { H5Lexists(group.id(), name.as_ptr(), H5P_DEFAULT) })?;
         if exists == 0 {
             return Ok(None);
         }
         hdf5::h5check(unsafe {
-            H5Lget_info1(group.id(), name.as_ptr(), &raw mut info, H5P_DEFAULT)
+            H5Lget_info1(group.id(), name.as_ptr(), info.as_mut_ptr(), H5P_DEFAULT)
         })?;
-        Ok(Some(info.type_.into()))
+        Ok(Some(match unsafe { info.as_ptr().cast::<c_int>().read() } {
+            0 => LinkType::Hard,
+            1 => LinkType::Soft,
+            _ => LinkType::External,
+        }))
     })
 }
 

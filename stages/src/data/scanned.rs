@@ -20,7 +20,8 @@ pub struct Pass {
 }
 
 impl Pass {
-    /// The pass over `source` and its parts; none if a file cannot be looked at.
+    /// The pass over `source` and its parts; none if a file cannot be looked at, or with a covariance, which may be
+    /// too large to keep.
     pub fn of(
         source: &SourceConfig,
         view: RowView,
@@ -28,10 +29,13 @@ impl Pass {
         parts: [&PartConfig; 2],
         covariance: bool,
     ) -> Option<Self> {
+        if covariance {
+            return None;
+        }
         let of_parts = parts.into_iter().filter_map(|part| part.file.as_deref());
         let files = of_parts.chain([source.file.as_path()]);
         Some(Self {
-            asked: format!("{source:?} {view:?} {seed} {parts:?} {covariance}"),
+            asked: format!("{source:?} {view:?} {seed} {parts:?}"),
             files: files.map(state).collect::<Option<_>>()?,
         })
     }

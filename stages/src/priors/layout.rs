@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Layout of features as points.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)] // a layout that this version does not know would be read wrong
 pub struct Layout {
     /// How a feature is cut into tokens.
     #[serde(default)]

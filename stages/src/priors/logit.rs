@@ -57,8 +57,8 @@ impl Logit {
 
     /// y of points x, and `ln |det dy / dx|` `[n]` in nats.
     fn forward(self, x: Tensor<3>) -> (Tensor<3>, Tensor<1>) {
-        let p = self.share(x);
-        let (log, log_rest) = (p.clone().log(), (-p).log1p());
+        // 1 - p would lose its digits near 1
+        let (log, log_rest) = (self.share(x.clone()).log(), self.share(-x).log());
         let log_det = self.log_det_of_logs(log.clone() + log_rest.clone());
         ((log - log_rest).div_scalar(SPREAD), log_det)
     }
@@ -188,11 +188,12 @@ impl Prior for OfLogits {
         let of_logits = self.inner.nll_gradient(&logits, options, progress)?;
         let slope = self.logit.slope();
         let p = to_f64(self.logit.share(points.values.clone()))?;
-        let through = of_logits.iter().zip(p).map(|(gradient, p)| {
+        let rest = to_f64(self.logit.share(-points.values.clone()))?;
+        let through = of_logits.iter().zip(p.iter().zip(rest)).map(|(gradient, (p, rest))| {
             // dy / dx, and the derivative of -ln dy / dx
             let (dy, of_log_det) = (
-                slope / (SPREAD * p * (1.0 - p)),
-                slope * (1.0 - 2.0 * p) / (p * (1.0 - p)),
+                slope / (SPREAD * p * rest),
+                slope * (rest - p) / (p * rest),
             );
             gradient * dy + of_log_det
         });

@@ -27,6 +27,13 @@ impl Witness {
     /// As [`Flow::load`]; an input error if the prior's points are not a function of those of `own`.
     pub fn load(dir: &Path, own: &Flow, place: &Placement) -> Result<Self> {
         let flow = Flow::load(dir, place)?;
+        if flow.layout.logit.is_some() && own.layout.logit.is_none() {
+            return Err(Error::input(format!(
+                "{}: found a flow of the logits of pixels (pretrain_flow.normalisation.logit), expected one without: \
+                 points outside the range of pixels have no likelihood under it",
+                dir.display()
+            )));
+        }
         let onto = own.normaliser.onto(&flow.normaliser);
         let (onto, log_det) = onto
             .and_then(|map| map.log_abs_det().map(|log_det| (map, log_det)))

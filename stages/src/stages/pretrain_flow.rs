@@ -253,11 +253,13 @@ fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared
     let shape = prepared.shape();
     let mut problems = Problems::new();
     problems.section("pretrain_flow", |p| {
-        p.fits(
-            "evaluation_points",
-            config.evaluation_points,
-            shape.elements(),
-        );
+        if matches!(config.model, ModelConfig::FlowMatching(_)) {
+            p.fits(
+                "evaluation_points",
+                config.evaluation_points,
+                shape.elements(),
+            );
+        }
         p.fits("samples", config.samples, shape.elements());
     });
     problems.into_result()?;

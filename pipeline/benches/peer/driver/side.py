@@ -78,7 +78,10 @@ class Side:
             raise RuntimeError(f"{self.way.value}: it ended with exit status {self.process.wait()}")
         after = Usage.of(self.process.pid)
         self.others = after.others_since(before) if before and after else 0.0
-        ((answer, value),) = json.loads(line).items()
+        try:
+            ((answer, value),) = json.loads(line).items()
+        except (ValueError, AttributeError):
+            raise RuntimeError(f"{self.way.value}: it answered {line[:200]!r}, expected one answer as JSON") from None
         if answer == "failed":
             raise RuntimeError(f"{self.way.value}: {value}")
         return value

@@ -34,7 +34,7 @@ pub fn page(
         None => listing.datasets.iter().map(|d| d.name.clone()).collect(),
     };
     if chosen.len() > 1 {
-        rehearse_together(file, &chosen, rows);
+        rehearse_together(file, &chosen, rows, &|| monitor.cancelled());
     }
     for name in chosen {
         if monitor.cancelled() {

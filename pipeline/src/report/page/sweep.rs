@@ -161,12 +161,11 @@ fn best(trials: &Trials) -> Headline {
         _ => ", mean over seeds",
     };
     let mut reasons = format!("{aim}{over}: {}; {}.", brief(value), settings.join(", "));
-    if let Some(lead) = race.lead.told() {
-        let _ = write!(reasons, " {}.", capitalised(&lead));
-    }
+    let _ = write!(reasons, " {}.", capitalised(&race.lead.told()));
     reasons.push_str(&out);
     let (mut grade, verdict) = match race.lead {
-        Lead::Alone | Lead::Clear { .. } => (Grade::Good, "is best"),
+        Lead::Clear { .. } => (Grade::Good, "is best"),
+        Lead::Alone => (Grade::Plain, "is best"),
         Lead::OneSeed => (Grade::Plain, "is best for this seed"),
         Lead::Chance { .. } => (Grade::Plain, "has the best mean"),
     };
@@ -217,7 +216,7 @@ fn pareto(trials: &Trials, on_front: &[usize]) -> Vec<Part> {
 
 /// One row per variant: mean and standard deviation over its seeds.
 fn variants(trials: &Trials) -> Vec<Part> {
-    let columns = trials.columns();
+    let columns = trials.columns_of_page();
     let mut header = vec!["variant", "finished"];
     header.extend(columns.iter().map(|c| short_name(c)));
     let mut table = Table::new(
@@ -260,7 +259,7 @@ fn summarised(column: &str, values: &[f64]) -> Cell {
 
 /// One row per trial.
 fn all(trials: &Trials, on_front: &[usize]) -> Vec<Part> {
-    let columns = trials.columns();
+    let columns = trials.columns_of_page();
     let mut header = vec!["trial", "variant", "seed", "state"];
     header.extend(trials.record.axes.iter().map(String::as_str));
     header.extend(columns.iter().map(|c| short_name(c)));

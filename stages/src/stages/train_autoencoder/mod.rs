@@ -57,14 +57,17 @@ impl StageConfig for Config {
             return; // a stored flow is checked when it is read
         };
         problems.require(
-            flow.offers() >= self.regulariser.kind().asks(),
+            flow.normalisation.logit.is_none(),
+            "pretrain_flow.normalisation.logit",
+            "a flow of the logits of pixels beside an autoencoder",
+            "none: latents are not in the range of pixels, and have no likelihood under such a flow",
+        );
+        problems.require(
+            flow.model.kind().offers() >= self.regulariser.kind().asks(),
             "train_autoencoder.regulariser.kind",
             format!(
-                "one that needs more than `pretrain_flow.model: {{kind: {}}}` offers{}",
-                flow.model.name(),
-                flow.normalisation
-                    .logit
-                    .map_or("", |_| " with `normalisation.logit`")
+                "one that needs more than `pretrain_flow.model: {{kind: {}}}` offers",
+                flow.model.name()
             ),
             "`nll`, which works with every prior, or `model: {kind: flow_matching}`",
         );
