@@ -27,7 +27,7 @@ fn a_value_of_the_wrong_type_is_shown_where_it_stands() {
     project.write("a.yaml", CONFIG.replace("10", "ten"));
     project
         .run(&["plan", "a.yaml"])
-        .expect(2, &["a.yaml:4:10: expected a whole number"]);
+        .expect(2, &["a.yaml:4:10: found `ten`, expected a whole number"]);
 }
 
 #[test]

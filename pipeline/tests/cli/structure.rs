@@ -58,6 +58,7 @@ pub const CRATES: [Crate; 4] = [
             "decode",
             "chunks",
             "tree",
+            "name",
             "guard",
             "open",
             "stored",

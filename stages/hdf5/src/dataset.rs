@@ -3,7 +3,8 @@
 use crate::element::{Element, element_of};
 use crate::error::{Error, Result, reason};
 use crate::guard::Asked;
-use crate::open::{absolute, open_dataset, open_file};
+use crate::name::absolute;
+use crate::open::{open_dataset, open_file};
 use crate::scratch::Scratch;
 use crate::stored::{ReadError, Stored};
 use crate::text::FileText;

@@ -2,7 +2,7 @@
 //! on others. This is the parent's side; [`super::child`] is the subprocess.
 
 use crate::error::{Error, Result};
-use crate::open::absolute;
+use crate::name::absolute;
 use rustix::process::Signal;
 use std::collections::HashSet;
 use std::ffi::OsString;

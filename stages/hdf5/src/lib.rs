@@ -21,6 +21,7 @@ mod exchange;
 mod fletcher32;
 mod guard;
 mod listing;
+mod name;
 mod open;
 #[allow(unsafe_code)]
 pub mod open_lock;
@@ -52,7 +53,7 @@ pub use error::{Error, Result};
 pub use exchange::exchange;
 pub use guard::rehearse_together;
 pub use listing::list;
-pub use open::absolute;
+pub use name::absolute;
 pub use programs::alone;
 pub use raw::Readable;
 pub use scratch::Scratch;

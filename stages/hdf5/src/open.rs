@@ -3,6 +3,7 @@
 use crate::chunks::most_stored;
 use crate::error::{Error, Result, damaged, reason};
 use crate::guard::{Asked, rehearse};
+use crate::name::absolute;
 use crate::raw::{forbid_plugins, link_type, soft_link_target};
 use crate::suggest::closest;
 use crate::tree;
@@ -170,11 +171,6 @@ fn of_chunks(dataset: &hdf5::Dataset, shape: &[usize], size: u128) -> u128 {
 
 fn product(axes: impl IntoIterator<Item = usize>) -> u128 {
     (axes.into_iter()).fold(1, |product, axis| product.saturating_mul(axis as u128))
-}
-
-/// `name` with one leading slash.
-pub fn absolute(name: &str) -> String {
-    format!("/{}", name.trim_matches('/'))
 }
 
 /// The path of `name` through hard links only; `None` if a component is missing.

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result, reason};
 use crate::guard::Asked;
-use crate::open::{absolute, open_dataset, open_file};
+use crate::name::absolute;
+use crate::open::{open_dataset, open_file};
 use crate::raw::{Readable, read_items};
 use crate::text::FileText;
 use crate::tree::type_name;

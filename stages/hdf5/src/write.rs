@@ -7,7 +7,8 @@
 
 use crate::error::{Error, Result, reason};
 use crate::guard::Asked;
-use crate::open::{absolute, open_dataset, open_file};
+use crate::name::absolute;
+use crate::open::{open_dataset, open_file};
 use crate::raw::{Readable, file_image, read_items, write_items};
 use crate::superblock::seal;
 use crate::temporary::{self, folder_of};
