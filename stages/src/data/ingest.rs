@@ -8,7 +8,7 @@ use super::pass::Pass;
 use super::patches::Patches;
 use super::rows::{RowBlock, RowReader, RowView};
 use super::scan::Scan;
-use super::scanned;
+use super::scanned::{self, Scanned};
 use super::split::{Part, Split};
 use crate::context::Monitor;
 use crate::error::{Error, Result};
@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 /// Bytes of f32 read at once; small compared with any memory budget, large compared with a chunk.
 const BLOCK_BYTES: usize = 4 << 20;
+
+static SCANNED: Scanned<Ingest> = Scanned::none();
 
 /// A dataset that was read once completely and validated.
 #[derive(Debug, Clone)]
@@ -73,13 +75,13 @@ impl Ingest {
     ) -> Result<Self> {
         let (stack, split) = parts::resolve(source, seed, held_out, test)?;
         let pass = scanned::Pass::of(source, view, seed, [held_out, test], covariance);
-        if let Some(found) = pass.as_ref().and_then(scanned::Pass::found) {
+        if let Some(found) = pass.as_ref().and_then(|pass| SCANNED.found(pass)) {
             found.warn_of_equal_rows(monitor);
             return Ok(found);
         }
         let found = Self::scan(stack, split, view, source.non_finite, covariance, monitor)?;
         if let Some(pass) = pass {
-            pass.remember(&found);
+            SCANNED.remember(pass, &found);
         }
         Ok(found)
     }

@@ -1,7 +1,6 @@
 //! Datasets scanned by this process: stages of one run often read the same one, and a second pass finds the same.
 
 use super::config::{PartConfig, SourceConfig};
-use super::ingest::Ingest;
 use super::rows::RowView;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -10,7 +9,8 @@ use std::sync::{Mutex, PoisonError};
 /// Passes to remember; each takes up to 30 bytes per item of its dataset.
 const MOST: usize = 4;
 
-static SCANNED: Mutex<Vec<(Pass, Ingest)>> = Mutex::new(Vec::new());
+/// The latest passes and what they found.
+pub struct Scanned<T>(Mutex<Vec<(Pass, T)>>);
 
 /// Everything that determines the result of a pass: the configuration, and the state of every file.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,21 +39,28 @@ impl Pass {
             files: files.map(state).collect::<Option<_>>()?,
         })
     }
+}
 
-    /// What the same pass found before.
-    pub fn found(&self) -> Option<Ingest> {
-        let scanned = SCANNED.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = scanned.iter().find(|(pass, _)| pass == self);
-        found.map(|(_, ingest)| ingest.clone())
+impl<T: Clone> Scanned<T> {
+    /// No passes.
+    pub const fn none() -> Self {
+        Self(Mutex::new(Vec::new()))
     }
 
-    /// Remembers what it found.
-    pub fn remember(self, found: &Ingest) {
-        let mut scanned = SCANNED.lock().unwrap_or_else(PoisonError::into_inner);
+    /// What the same pass found before.
+    pub fn found(&self, pass: &Pass) -> Option<T> {
+        let scanned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = scanned.iter().find(|(known, _)| known == pass);
+        found.map(|(_, found)| found.clone())
+    }
+
+    /// Remembers what a pass found.
+    pub fn remember(&self, pass: Pass, found: &T) {
+        let mut scanned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if scanned.len() == MOST {
             scanned.remove(0);
         }
-        scanned.push((self, found.clone()));
+        scanned.push((pass, found.clone()));
     }
 }
 
