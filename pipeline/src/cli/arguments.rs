@@ -60,7 +60,9 @@ pub fn load_experiment(file: &Path, overrides: &Overrides) -> Result<Loaded> {
     let loaded = config::load(file, overrides);
     // a pipe cannot be read twice; an experiment of a base and a name parses as a sweep without variants
     let is_sweep = || {
-        let swept = |sweep: SweepFile| !sweep.list.is_empty() || !sweep.grid.0.is_empty() || sweep.random.is_some();
+        let swept = |sweep: SweepFile| {
+            !sweep.list.is_empty() || !sweep.grid.0.is_empty() || sweep.random.is_some()
+        };
         file.is_file() && config::read::<SweepFile>(file).is_ok_and(swept)
     };
     Ok(loaded.map_err(|wrong| match is_sweep() {

@@ -143,9 +143,13 @@ mod tests {
         assert!(read(&[kind, weight, warm_up]).0.is_empty());
         assert!(read(&["estimate_nll.points=9"]).0.is_empty());
         let [mut there, here] = [READ, READ].map(|text| {
-            serde_json::to_value(crate::config::yaml::parse::<Experiment>(text, "read.yaml").unwrap()).unwrap()
+            serde_json::to_value(
+                crate::config::yaml::parse::<Experiment>(text, "read.yaml").unwrap(),
+            )
+            .unwrap()
         });
-        let set = Assignment::parse("train_autoencoder.regulariser={kind: kl, weight: 1.0}").unwrap();
+        let set =
+            Assignment::parse("train_autoencoder.regulariser={kind: kl, weight: 1.0}").unwrap();
         assert!(shared(&here, &here, &mut there, &[set]).is_empty());
     }
 

@@ -228,10 +228,17 @@ fn found_at(text: &str, place: Option<(usize, usize)>) -> String {
         return String::new();
     };
     let is_item = rest.starts_with("- ") || rest.trim() == "-";
-    let quote = rest.chars().next().filter(|first| ['"', '\''].contains(first));
+    let quote = rest
+        .chars()
+        .next()
+        .filter(|first| ['"', '\''].contains(first));
     let word = match quote.and_then(|quote| rest[1..].find(quote)) {
         Some(end) => &rest[..end + 2],
-        None => rest.split([',', '}', ']', '#']).next().unwrap_or_default().trim(),
+        None => rest
+            .split([',', '}', ']', '#'])
+            .next()
+            .unwrap_or_default()
+            .trim(),
     };
     let is_key = quote.is_none() && (word.contains(": ") || word.ends_with(':'));
     match rest.chars().next() {

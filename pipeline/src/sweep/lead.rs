@@ -68,10 +68,9 @@ impl<'a> Lead<'a> {
                 1 => format!("better than the other variant beyond chance ({seeds} seeds)"),
                 _ => format!("better than the {others} others beyond chance ({seeds} seeds)"),
             },
-            Self::Chance { seeds, with } => format!(
-                "not distinguishable by {seeds} seeds from {}",
-                listed(with)
-            ),
+            Self::Chance { seeds, with } => {
+                format!("not distinguishable by {seeds} seeds from {}", listed(with))
+            }
         }
     }
 }

@@ -141,7 +141,13 @@ mod tests {
         let free = race(all(), &objective, &[], seeds);
         assert_eq!(free.best, Some(("c", 2.0)));
         let (others, count) = (1, 3);
-        assert_eq!(free.lead, Lead::Clear { others, seeds: count });
+        assert_eq!(
+            free.lead,
+            Lead::Clear {
+                others,
+                seeds: count
+            }
+        );
         assert_eq!(free.told_out(), "b with 2 of 3 seeds");
         // nor do surviving seeds satisfy a constraint
         let constraint = Constraint {

@@ -203,7 +203,11 @@ impl Trials {
             true => key_figures(),
             false => configured.clone(),
         };
-        let is_known = |name: &String| self.rows.iter().any(|row| row.standing.figure(name).is_some());
+        let is_known = |name: &String| {
+            self.rows
+                .iter()
+                .any(|row| row.standing.figure(name).is_some())
+        };
         let mut columns = aim;
         columns.retain(is_known);
         let of_aim = columns.len();
@@ -214,7 +218,8 @@ impl Trials {
         }
         for variant in self.variants() {
             let rows = self.of_variant(variant);
-            let has = |column: &String| rows.iter().any(|row| row.standing.figure(column).is_some());
+            let has =
+                |column: &String| rows.iter().any(|row| row.standing.figure(column).is_some());
             if configured.is_empty() && !columns[of_aim..].iter().any(has) {
                 columns.extend(first_figures(&rows));
             }

@@ -306,7 +306,9 @@ fn pytorch_computes_what_our_jobs_compute_and_notices_what_differs() {
 /// Detects: a result that is NaN, or infinite where the other is not, called equal: any comparison with NaN is false.
 #[test]
 fn what_is_not_a_number_differs_infinitely() {
-    let Some(python) = python("torch") else { return };
+    let Some(python) = python("torch") else {
+        return;
+    };
     let script = "
 import math, torch
 from differences import difference
@@ -317,9 +319,17 @@ for bad in math.nan, math.inf:
         assert difference(theirs, ours) == (math.inf, 'a'), (bad, difference(theirs, ours))
 assert difference(one, one)[0] == 0.0
 ";
-    let done = output(Command::new(python).args(["-B", "-c", script]).env("PYTHONPATH", SCRIPTS));
+    let done = output(
+        Command::new(python)
+            .args(["-B", "-c", script])
+            .env("PYTHONPATH", SCRIPTS),
+    );
     let done = done.unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
 }
 
 /// Runs the driver's own tests, with workers that pretend. Among others they fail if a row whose results differ is

@@ -89,7 +89,9 @@ fn the_lines_of_the_documentation_know_the_logit_of_pixels() {
         return;
     };
     let project = Project::new();
-    let levels: Vec<f32> = (0..400 * 8).map(|i| (9.0 * tiny::noise(i / 8, i % 8)).floor()).collect();
+    let levels: Vec<f32> = (0..400 * 8)
+        .map(|i| (9.0 * tiny::noise(i / 8, i % 8)).floor())
+        .collect();
     project.write_dataset("pixels.h5", "features", &[400, 8], &levels);
     project.write(
         "pixels.yaml",
@@ -110,7 +112,9 @@ pretrain_flow:
   compared: 0
 ",
     );
-    project.run(&["run", "pixels.yaml"]).expect(0, &["# pixels"]);
+    project
+        .run(&["run", "pixels.yaml"])
+        .expect(0, &["# pixels"]);
     let shown = project.run(&["show", "pixels", "--format", "json"]);
     let shown: serde_json::Value = serde_json::from_str(&shown.expect(0, &[]).stdout).unwrap();
     let nll = shown[0]["pretrain-flow: test NLL (nats)"].as_f64().unwrap();

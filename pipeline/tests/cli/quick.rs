@@ -68,10 +68,21 @@ fn a_full_run_uses_nothing_of_a_quick_one() {
 #[test]
 fn the_file_of_a_quick_run_is_not_that_of_a_full_one() {
     let project = project();
-    project.write("small.yaml", crate::tiny::CONFIG.replace("name: tiny", "name: tiny.quick"));
+    project.write(
+        "small.yaml",
+        crate::tiny::CONFIG.replace("name: tiny", "name: tiny.quick"),
+    );
     let plan = project.run(&["plan", "small.yaml"]);
-    plan.expect(2, &["name: found tiny.quick", "with --quick, or give it another name"]);
-    project.run(&["plan", "small.yaml", "--quick"]).expect(0, &[]);
+    plan.expect(
+        2,
+        &[
+            "name: found tiny.quick",
+            "with --quick, or give it another name",
+        ],
+    );
+    project
+        .run(&["plan", "small.yaml", "--quick"])
+        .expect(0, &[]);
 }
 
 /// Fails if the answer is below the first screen.

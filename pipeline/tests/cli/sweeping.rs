@@ -70,7 +70,10 @@ fn variants_and_seeds_become_a_table_and_are_computed_once() {
     let table = std::fs::read_to_string(project.path("artifacts/sweeps/remedies/table.md"));
     let table = table.unwrap();
     let (title, below) = table.split_once("\n\n").unwrap();
-    assert!(first.stdout.contains(title) && first.stdout.contains(below), "{first}");
+    assert!(
+        first.stdout.contains(title) && first.stdout.contains(below),
+        "{first}"
+    );
     let parquet = project.path("artifacts/sweeps/remedies/table.parquet");
     let frame = ParquetReader::new(std::fs::File::open(parquet).unwrap());
     let frame = frame.finish().unwrap();

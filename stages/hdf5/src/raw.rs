@@ -290,11 +290,13 @@ pub(crate) fn link_type(group: &Group, name: &str) -> hdf5::Result<Option<LinkTy
         hdf5::h5check(unsafe {
             H5Lget_info1(group.id(), name.as_ptr(), info.as_mut_ptr(), H5P_DEFAULT)
         })?;
-        Ok(Some(match unsafe { info.as_ptr().cast::<c_int>().read() } {
-            0 => LinkType::Hard,
-            1 => LinkType::Soft,
-            _ => LinkType::External,
-        }))
+        Ok(Some(
+            match unsafe { info.as_ptr().cast::<c_int>().read() } {
+                0 => LinkType::Hard,
+                1 => LinkType::Soft,
+                _ => LinkType::External,
+            },
+        ))
     })
 }
 

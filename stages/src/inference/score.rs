@@ -224,8 +224,11 @@ impl Score {
             )));
         }
         let range = flow.layout.range.map(|range| range.map(|v| v as f32));
-        let outside = range.and_then(|[least, most]| rows.iter().position(|v| !(least..=most).contains(v)));
-        if let (Some(Noise::Uniform), Some([least, most]), Some(at)) = (flow.layout.noise, range, outside) {
+        let outside =
+            range.and_then(|[least, most]| rows.iter().position(|v| !(least..=most).contains(v)));
+        if let (Some(Noise::Uniform), Some([least, most]), Some(at)) =
+            (flow.layout.noise, range, outside)
+        {
             return Err(Error::input(format!(
                 "{}: found {} in row {}, expected levels from {least} to {most}, as in the flow's training",
                 self.dataset.describe(),

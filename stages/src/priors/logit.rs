@@ -189,14 +189,15 @@ impl Prior for OfLogits {
         let slope = self.logit.slope();
         let p = to_f64(self.logit.share(points.values.clone()))?;
         let rest = to_f64(self.logit.share(-points.values.clone()))?;
-        let through = of_logits.iter().zip(p.iter().zip(rest)).map(|(gradient, (p, rest))| {
-            // dy / dx, and the derivative of -ln dy / dx
-            let (dy, of_log_det) = (
-                slope / (SPREAD * p * rest),
-                slope * (rest - p) / (p * rest),
-            );
-            gradient * dy + of_log_det
-        });
+        let through = of_logits
+            .iter()
+            .zip(p.iter().zip(rest))
+            .map(|(gradient, (p, rest))| {
+                // dy / dx, and the derivative of -ln dy / dx
+                let (dy, of_log_det) =
+                    (slope / (SPREAD * p * rest), slope * (rest - p) / (p * rest));
+                gradient * dy + of_log_det
+            });
         Ok(through.collect())
     }
 

@@ -21,8 +21,8 @@ use crate::devices::Numbers;
 use crate::error::{Error, Result};
 use crate::figures::PARAMETERS;
 use crate::priors::{
-    Batch, Bits, Conditions, Cut, ExactMixture, Fit, Fitted, Flow, KeptPoints, Layout, Noise,
-    Noising, PointShape, exact_mixture,
+    Batch, Bits, Conditions, Cut, ExactMixture, Fit, Fitted, Flow, KeptPoints, Layout, ModelConfig,
+    Noise, Noising, PointShape, exact_mixture,
 };
 use crate::problems::Problems;
 use crate::targets::{Target, read_target};
