@@ -306,9 +306,7 @@ fn pytorch_computes_what_our_jobs_compute_and_notices_what_differs() {
 /// Detects: a result that is NaN, or infinite where the other is not, called equal: any comparison with NaN is false.
 #[test]
 fn what_is_not_a_number_differs_infinitely() {
-    let Some(python) = python("torch") else {
-        return;
-    };
+    let Some(python) = pytorch() else { return };
     let script = "
 import math, torch
 from differences import difference
