@@ -293,6 +293,10 @@ fn bits_of_the_digits_stand_beside_those_of_simple_densities() {
     let halves: Vec<f32> = tested.iter().map(|level| level / 2.0).collect();
     project.write_dataset("halves.h5", "images", &[count, 1, 8, 8], &halves);
     score("halves.h5").expect(2, &["found", ".5 in row 0", "integer levels"]);
+    let mut brighter = tested;
+    brighter[64 + 3] = 17.0;
+    project.write_dataset("brighter.h5", "images", &[count, 1, 8, 8], &brighter);
+    score("brighter.h5").expect(2, &["found 17 in row 1", "levels from 0 to 16"]);
 }
 
 /// Images that are black but for a few pixels, as scans are: an affine flow has to learn a peak of one level of 256 for

@@ -12,6 +12,7 @@ use hdf5::{File, LinkType, LocationType};
 use std::collections::VecDeque;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
 
@@ -44,8 +45,8 @@ pub(crate) fn open_file(path: &Path, asked: &Asked) -> Result<File> {
     readable.map_err(|e| Error::input(format!("{shown} cannot be read: {e}")))?;
     rehearse(path, &metadata, asked)?;
     forbid_plugins();
-    File::open(path).map_err(|e| {
-        Error::input(if e.to_string().contains("unable to lock") {
+    opened(path).map_err(|e| {
+        Error::input(if is_locked(&e) {
             format!(
                 "{shown} is locked: another program has it open for writing. Wait until it is closed, or set HDF5_USE_FILE_LOCKING=FALSE if the file system has no locks"
             )
@@ -63,6 +64,24 @@ pub(crate) fn open_file(path: &Path, asked: &Asked) -> Result<File> {
             )
         })
     })
+}
+
+/// Opens the file, again for a moment while it is locked: a process that is just being started holds the locks of the
+/// one that starts it until it runs its own program.
+fn opened(path: &Path) -> hdf5::Result<File> {
+    const TRIES: usize = 10;
+    const PAUSE: Duration = Duration::from_millis(30);
+    for _ in 1..TRIES {
+        match File::open(path) {
+            Err(e) if is_locked(&e) => std::thread::sleep(PAUSE),
+            done => return done,
+        }
+    }
+    File::open(path)
+}
+
+fn is_locked(error: &hdf5::Error) -> bool {
+    error.to_string().contains("unable to lock")
 }
 
 /// Opens the dataset `name` of `file` (opened from `path`) without following references to other files.
