@@ -74,6 +74,13 @@ print(worst)
     assert!(worst < 1e-5, "{worst}");
 }
 
+/// The NLL of test points that the run `name` reports, in nats.
+fn test_nll(project: &Project, name: &str) -> f64 {
+    let shown = project.run(&["show", name, "--format", "json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown.expect(0, &[]).stdout).unwrap();
+    shown[0]["pretrain-flow: test NLL (nats)"].as_f64().unwrap()
+}
+
 /// The code of the documentation that computes TarFlow's NLL.
 fn tarflow_lines() -> String {
     let documents = documents::current();
@@ -115,9 +122,7 @@ pretrain_flow:
     project
         .run(&["run", "pixels.yaml"])
         .expect(0, &["# pixels"]);
-    let shown = project.run(&["show", "pixels", "--format", "json"]);
-    let shown: serde_json::Value = serde_json::from_str(&shown.expect(0, &[]).stdout).unwrap();
-    let nll = shown[0]["pretrain-flow: test NLL (nats)"].as_f64().unwrap();
+    let nll = test_nll(&project, "pixels");
     let folder = project.path("artifacts/runs/pixels/pretrain-flow");
     let script = format!(
         "{lines}
@@ -169,9 +174,7 @@ pretrain_flow:
     project
         .run(&["export", "safetensors", "rows", "--out", "exported"])
         .expect(0, &["files written"]);
-    let shown = project.run(&["show", "rows", "--format", "json"]);
-    let shown: serde_json::Value = serde_json::from_str(&shown.expect(0, &[]).stdout).unwrap();
-    let nll = shown[0]["pretrain-flow: test NLL (nats)"].as_f64().unwrap();
+    let nll = test_nll(&project, "rows");
     let script = format!(
         "{lines}
 import h5py

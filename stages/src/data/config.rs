@@ -216,12 +216,6 @@ impl NormalisationConfig {
     pub fn check(&self, problems: &mut Problems) {
         if let Some(margin) = self.logit {
             problems.require(
-                margin > 0.0 && margin < 0.5,
-                "logit",
-                margin,
-                "a margin above 0 and below 0.5, such as 1e-6",
-            );
-            problems.require(
                 self.levels.is_some(),
                 "logit",
                 format!("{margin} without `levels`"),

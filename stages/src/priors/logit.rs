@@ -28,7 +28,7 @@ pub struct Logit {
 
 impl Logit {
     /// Reports a margin out of range.
-    pub(super) fn check(self, problems: &mut Problems) {
+    pub fn check(self, problems: &mut Problems) {
         problems.require(
             self.margin > 0.0 && self.margin < 0.5,
             "logit",

@@ -78,7 +78,12 @@ impl StageConfig for Config {
         });
         schedule.check(problems);
         self.rows.check(problems);
-        problems.section("normalisation", |p| self.normalisation.check(p));
+        problems.section("normalisation", |p| {
+            self.normalisation.check(p);
+            if let Some(logit) = self.logit() {
+                logit.check(p);
+            }
+        });
         if let Some(noise) = self.noise {
             problems.section("noise", |p| noise.check(p));
         }
