@@ -139,7 +139,7 @@ fn the_shipped_search_over_molecules_runs() {
     written(&project, &python, &OTHERS, "molecules.txt", &[]);
     let config = root().join("configs/optimise/molecules.yaml");
     let file = project.path("molecules.txt").display().to_string();
-    let mut command = project.command(&["run", config.to_str().unwrap()]);
+    let mut command = project.command(&["run", config.to_str().unwrap(), "-v"]);
     command
         .args(["--set", &format!("optimise_latents.initial.file={file}")])
         .args(["--set", "optimise_latents.initial.count=6"])
