@@ -15,6 +15,7 @@ mod referenced;
 mod suggest;
 mod tree;
 mod unknown;
+mod words;
 mod yaml;
 
 #[cfg(test)]

@@ -4,10 +4,11 @@
 //! is converted back, which checks types.
 
 use super::Experiment;
-use super::suggest::{hint, in_words, list, meant_key, question};
+use super::suggest::{hint, list, meant_key, question};
 use super::tree::flatten;
 use super::unknown::{remove, unknown_key};
-use super::yaml::parse_value;
+use super::words::{in_words, kind_of_node};
+use super::yaml::{parse_value, whole_number};
 use latent_align_stages::{Error, Result};
 use serde_json::{Map, Value};
 
@@ -97,7 +98,10 @@ pub fn apply(experiment: Experiment, set: &[Assignment]) -> Result<Experiment> {
     let mut unknown = Vec::new();
     loop {
         let wrong = match serde_path_to_error::deserialize(&tree) {
-            Ok(experiment) if unknown.is_empty() => return Ok(experiment),
+            Ok(experiment) if unknown.is_empty() => {
+                refuse_lists_for_sections(&tree, &experiment, set)?;
+                return Ok(experiment);
+            }
             Ok(_) => break,
             Err(wrong) => wrong,
         };
@@ -114,6 +118,41 @@ pub fn apply(experiment: Experiment, set: &[Assignment]) -> Result<Experiment> {
             let told = told.join("\n  ");
             Err(Error::input(format!("{many} unknown keys\n  {told}")))
         }
+    }
+}
+
+/// Refuses a list in the place of a section, which serde takes for the section's values in their order.
+fn refuse_lists_for_sections(
+    tree: &Value,
+    experiment: &Experiment,
+    set: &[Assignment],
+) -> Result<()> {
+    let meant = serde_json::to_value(experiment).unwrap_or_default();
+    let Some(key) = list_for_section(tree, &meant) else {
+        return Ok(());
+    };
+    let source = blamed(set, &key)[0].source();
+    let expected = kind_of_node("mapping start");
+    Err(Error::input(format!(
+        "{source}: {key}: found a list, expected {expected}"
+    )))
+}
+
+/// The dotted key of a list in `given` that is a mapping in `meant`.
+fn list_for_section(given: &Value, meant: &Value) -> Option<String> {
+    let inside = |key: String, given: &Value, meant: &Value| match (given, meant) {
+        (Value::Array(_), Value::Object(_)) => Some(key),
+        _ => list_for_section(given, meant).map(|below| format!("{key}.{below}")),
+    };
+    match (given, meant) {
+        (Value::Object(given), Value::Object(meant)) => given
+            .iter()
+            .find_map(|(key, value)| inside(key.clone(), value, meant.get(key)?)),
+        (Value::Array(given), Value::Array(meant)) => {
+            let mut pairs = given.iter().zip(meant).enumerate();
+            pairs.find_map(|(at, (given, meant))| inside(at.to_string(), given, meant))
+        }
+        _ => None,
     }
 }
 
@@ -178,15 +217,11 @@ pub fn replace(tree: &mut Value, assignment: &Assignment) -> Result<(), String> 
 
 /// `value` with numbers such as 1e3 as the whole numbers they are.
 fn whole(value: Value) -> Value {
-    /// Above it, not every whole number is one of 64 bits.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
     match value {
-        Value::Number(ref number) => match number.as_f64() {
-            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() <= EXACT => {
-                (float as i64).into()
-            }
-            _ => value,
-        },
+        Value::Number(ref number) if number.is_f64() => {
+            let exact = number.as_f64().and_then(whole_number);
+            exact.map_or(value, Value::from)
+        }
         Value::Array(items) => items.into_iter().map(whole).collect(),
         Value::Object(map) => map.into_iter().map(|(key, v)| (key, whole(v))).collect(),
         other => other,
@@ -361,7 +396,7 @@ mod tests {
     fn a_value_of_the_wrong_type_names_its_key() {
         let found = message("pretrain_flow.steps=many");
         assert!(
-            found.contains("pretrain_flow.steps: invalid type: string"),
+            found.contains("pretrain_flow.steps: found `many`, expected a whole number"),
             "{found}"
         );
         assert!(message("seed.x=1").contains("`seed` is a value, not a section"));
@@ -373,8 +408,30 @@ mod tests {
     fn only_the_wrong_assignment_is_blamed() {
         let wrong = set(&["seed=3", "pretrain_flow.steps=many", "name=b"]);
         let message = wrong.unwrap_err().to_string();
-        let blamed = "--set pretrain_flow.steps=many: pretrain_flow.steps: invalid type";
+        let blamed = "--set pretrain_flow.steps=many: pretrain_flow.steps: found `many`";
         assert!(message.starts_with(blamed), "{message}");
+    }
+
+    /// Detects: serde's reading of a list as the values of a section in their order.
+    #[test]
+    fn a_list_is_no_section() {
+        for (given, key) in [
+            ("estimate_nll=[]", "estimate_nll: found a list"),
+            (
+                "pretrain_flow.optimiser=[1e-3]",
+                "pretrain_flow.optimiser: found a list",
+            ),
+            (
+                "train_autoencoder={data: {file: b.h5}, latent: [2]}",
+                "train_autoencoder.latent: found a list",
+            ),
+        ] {
+            let found = message(given);
+            assert!(
+                found.contains(key) && found.contains("expected a mapping"),
+                "{found}"
+            );
+        }
     }
 
     #[test]
@@ -424,7 +481,9 @@ mod tests {
         let new = set(&["pretrain_flow.steps=1e3", "estimate_nll={points: 2.0e2}"]).unwrap();
         assert_eq!(new.pretrain_flow.unwrap().steps, 1000);
         assert_eq!(new.estimate_nll.unwrap().points, 200);
-        assert!(message("pretrain_flow.steps=1.5").contains("invalid type: floating point"));
+        assert!(
+            message("pretrain_flow.steps=1.5").contains("found `1.5`, expected a whole number")
+        );
     }
 
     #[test]

@@ -60,18 +60,6 @@ fn nearest_of(candidates: impl Iterator<Item = (usize, String)>) -> Option<Strin
     nearest.map(|(_, candidate)| candidate)
 }
 
-/// Translates serde's `message`: a tagged enum is a map with its kind.
-pub fn in_words(message: &str) -> String {
-    const TAGGED: &str = "internally tagged enum ";
-    match message.split_once(TAGGED) {
-        Some((before, after)) => {
-            let rest = after.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
-            format!("{before}a map with its kind, such as `{{kind: ...}}`{rest}")
-        }
-        None => message.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,12 +3,14 @@
 //! The size is limited before parsing, aliases and nesting have a budget, `.nan` and `.inf` are
 //! refused, and the text is parsed directly into the typed struct so that errors have positions.
 
-use super::suggest::{did_you_mean, in_words, list, meant_key};
+use super::suggest::{did_you_mean, list, meant_key};
 use super::unknown::others;
+use super::words::{in_words, kind_of_node, kind_of_number};
 use latent_align_stages::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_yaml::{Options, SnippetMode, UserMessageFormatter};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
@@ -105,12 +107,54 @@ fn options() -> Options {
 /// # Errors
 /// [`Error::Input`] with the position, the line itself, what was expected, and the nearest key.
 pub fn parse<T: DeserializeOwned>(text: &str, source: &str) -> Result<T> {
-    let parsed = serde_yaml::from_str_with_options::<T>(text, options())
-        .map_err(|e| with_others::<T>(&e, text, source))?;
+    let mut text = Cow::Borrowed(text);
+    let parsed = loop {
+        let wrong = match serde_yaml::from_str_with_options::<T>(&text, options()) {
+            Ok(parsed) => break parsed,
+            Err(wrong) => wrong,
+        };
+        match with_whole_number(&wrong, &text) {
+            Some(written_out) => text = Cow::Owned(written_out),
+            None => return Err(with_others::<T>(&wrong, &text, source)),
+        }
+    };
     // A typed number accepts `.nan`; an untyped one does not.
-    serde_yaml::from_str_with_options::<Value>(text, options())
-        .map_err(|e| explain(&e, text, source))?;
+    serde_yaml::from_str_with_options::<Value>(&text, options())
+        .map_err(|e| explain(&e, &text, source))?;
     Ok(parsed)
+}
+
+/// `text` with the digits of a whole number such as 1e3 or 2.0 where the parser found no whole number; none if the
+/// error is another one.
+fn with_whole_number(error: &serde_yaml::Error, text: &str) -> Option<String> {
+    if !matches!(
+        error.without_snippet(),
+        serde_yaml::Error::InvalidScalar { .. }
+    ) {
+        return None;
+    }
+    let place = error.location()?;
+    let (line, column) = (place.line() as usize, place.column() as usize);
+    let start: usize = text
+        .split_inclusive('\n')
+        .take(line.checked_sub(1)?)
+        .map(str::len)
+        .sum();
+    let rest = &text[start..];
+    let start = start + rest.char_indices().nth(column.checked_sub(1)?)?.0;
+    let rest = &text[start..];
+    let is_part = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
+    let length = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+    let number: f64 = rest[..length].parse().ok()?;
+    let whole = whole_number(number)?.to_string();
+    // Otherwise the same text would be read for ever.
+    (whole != rest[..length]).then(|| format!("{}{whole}{}", &text[..start], &rest[length..]))
+}
+
+/// `number` as an integer, if it is one and every integer of its size is a floating-point number.
+pub fn whole_number(number: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
 }
 
 /// One YAML value, such as the right side of `--set key=value`.
@@ -254,16 +298,6 @@ fn found_at(text: &str, place: Option<(usize, usize)>) -> String {
     }
 }
 
-fn kind_of_node(expected: &str) -> &str {
-    match expected {
-        "mapping start" => "a mapping: `key: value` lines, indented, or `{key: value}`",
-        "sequence start" => "a list, such as `[1, 2]`",
-        "string scalar" => "text",
-        "scalar" => "a single value",
-        other => other,
-    }
-}
-
 fn plain(error: &serde_yaml::Error) -> String {
     let rendered = error.render_with_options(serde_yaml::render_options! {
         formatter: &UserMessageFormatter,
@@ -272,16 +306,6 @@ fn plain(error: &serde_yaml::Error) -> String {
     match rendered.rfind(" at line ") {
         Some(end) => rendered[..end].to_owned(),
         None => rendered,
-    }
-}
-
-fn kind_of_number(ty: &str) -> &str {
-    match ty {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, zero or more",
-        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
-        "f32" | "f64" => "a number",
-        "bool" => "true or false",
-        other => other,
     }
 }
 
@@ -463,6 +487,22 @@ mod tests {
             for part in parts {
                 assert!(found.contains(part), "{part} is missing from {found}");
             }
+        }
+    }
+
+    /// Detects: a count that is only read from the command line with an exponent, and a fraction that is rounded.
+    #[test]
+    fn a_whole_number_may_be_written_with_an_exponent() {
+        let text = "name: a # 1e3\npretrain_flow: {features: {file: 1e3}, steps: 1e3, batch: 2.0}\n\
+            estimate_nll: {points: 5e1}\n";
+        let found: Experiment = parse(text, "x.yaml").unwrap();
+        let flow = found.pretrain_flow.unwrap();
+        assert_eq!((flow.steps, flow.batch), (1000, 2));
+        assert_eq!(flow.features.file, Path::new("1e3"));
+        assert_eq!(found.estimate_nll.unwrap().points, 50);
+        for wrong in ["1.5", "1e-3", "1e30", "-1e3"] {
+            let found = message(&text.replace("1e3, batch", &format!("{wrong}, batch")));
+            assert!(found.contains("expected a whole number"), "{found}");
         }
     }
 

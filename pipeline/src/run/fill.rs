@@ -16,7 +16,7 @@ use latent_align_stages::devices::DeviceChoice;
 use latent_align_stages::figures::PEAK_MEMORY;
 use latent_align_stages::random::Streams;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The environment in which artifacts are made.
 pub struct Workshop<'a> {
@@ -65,6 +65,8 @@ impl Workshop<'_> {
             return Ok(*manifest);
         }
         let contents = self.upstream_contents(key)?;
+        self.inputs_are_as_planned(key, "since the plan was made")?;
+        let modified = modified(key);
         let draft = Draft::new(self.store, key, lock)?;
         let training = Training::of(self.store, key, &contents);
         let checkpoint = training.newest(|why| self.console.note(&format!("warning: {why}")))?;
@@ -113,7 +115,8 @@ impl Workshop<'_> {
             figures.push((PEAK_MEMORY.into(), peak));
         }
         warnings.extend(noted?);
-        self.inputs_unchanged(key)?;
+        self.inputs_are_as_planned(key, &format!("while {} ran", key.stage))?;
+        warnings.extend(self.rewritten(key, &modified));
         let (manifest, lock) = draft.commit(
             key,
             contents,
@@ -188,16 +191,16 @@ impl Workshop<'_> {
         Ok(contents)
     }
 
-    /// Fails if an input changed while it was read.
-    fn inputs_unchanged(&mut self, key: &Key) -> Result<()> {
-        for (name, path, before) in &key.inputs {
+    /// Fails if the contents of an input changed, which the message dates by `when`.
+    fn inputs_are_as_planned(&mut self, key: &Key, when: &str) -> Result<()> {
+        for (name, path, planned) in &key.inputs {
             let now = self.digests.of(path)?;
-            if now != *before {
+            if now != *planned {
                 return Err(Error::file(
                     path,
                     format!(
-                        "changed while {} ran ({name}: digest {} -> {}); run again",
-                        key.stage, before.digest, now.digest
+                        "changed {when} ({name}: digest {} -> {}); run again",
+                        planned.digest, now.digest
                     ),
                 )
                 .into());
@@ -206,4 +209,37 @@ impl Workshop<'_> {
         self.digests.save();
         Ok(())
     }
+
+    /// Warnings of inputs that were written to since their times `before`, and have their old contents again.
+    fn rewritten(&self, key: &Key, before: &[Option<SystemTime>]) -> Vec<String> {
+        let changed = modified(key).into_iter().zip(before);
+        let changed = changed.map(|(now, before)| now != *before);
+        let rewritten = key
+            .inputs
+            .iter()
+            .zip(changed)
+            .filter(|(_, changed)| *changed);
+        let warnings = rewritten.map(|((_, path, _), _)| {
+            format!(
+                "{} was written to while {} ran, and has its old contents again: if other rows were read in \
+                 between, the figures are of those; to be sure, delete {} and run again",
+                path.display(),
+                key.stage,
+                self.store.artifact(key.stage, &key.fingerprint()).display()
+            )
+        });
+        let warnings: Vec<String> = warnings.collect();
+        for warning in &warnings {
+            self.console.note(&format!("warning: {warning}"));
+        }
+        warnings
+    }
+}
+
+/// When each input of `key` was last modified.
+fn modified(key: &Key) -> Vec<Option<SystemTime>> {
+    let times = key.inputs.iter();
+    times
+        .map(|(_, path, _)| path.metadata().and_then(|meta| meta.modified()).ok())
+        .collect()
 }

@@ -290,6 +290,9 @@ pub mod tests {
         assert_ne!(flipped, text);
         std::fs::write(dir.path().join(MANIFEST), flipped).unwrap();
         let message = Manifest::read(dir.path()).unwrap_err().to_string();
-        assert!(message.contains("is not as it was written"), "{message}");
+        assert!(
+            message.contains("was changed or damaged after it was written"),
+            "{message}"
+        );
     }
 }

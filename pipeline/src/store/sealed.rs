@@ -29,7 +29,7 @@ pub fn open(text: &str) -> Result<String, String> {
     match found == expected {
         true => Ok(format!("{above}\n}}")),
         false => Err(format!(
-            "is not as it was written: its content has digest {expected}, its last line says {found}"
+            "was changed or damaged after it was written: its content has digest {expected}, its last line says {found}"
         )),
     }
 }

@@ -172,8 +172,8 @@ fn an_override_is_typed_and_its_key_checked() {
     set("pretrain_flow.steps=77").expect(0, &["steps: 77"]);
     set("pretrain_flow.normalisation.projection={kind: pca, width: 3}").expect(0, &["kind: pca"]);
     set("pretrain_flow.setps=77").expect(2, &["unknown key `setps`", "did you mean `steps`?"]);
-    set("pretrain_flow.steps=many").expect(2, &["pretrain_flow.steps: invalid type"]);
-    set("pretrain_flow.steps=-1").expect(2, &["pretrain_flow.steps: invalid value"]);
+    set("pretrain_flow.steps=many").expect(2, &["pretrain_flow.steps: found `many`"]);
+    set("pretrain_flow.steps=-1").expect(2, &["found `-1`, expected a whole number"]);
     set("pretrain_flow.steps").expect(2, &["expected key=value"]);
     set("pretrain_flow.steps=0").expect(2, &["pretrain_flow.steps: found 0"]);
     set("pretrain_flow.optimiser.ema=.inf").expect(2, &[".inf"]);

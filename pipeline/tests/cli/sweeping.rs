@@ -174,7 +174,7 @@ fn every_trial_is_checked_before_the_first_runs() {
     );
     refused(
         &replaced("{name: free, set: {train_autoencoder.steps: many}}"),
-        &["remedies.yaml:6:49: train_autoencoder.steps: invalid type: string"],
+        &["remedies.yaml:6:49: train_autoencoder.steps: found `many`, expected a whole number"],
     );
     refused(
         &replaced(

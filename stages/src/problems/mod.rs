@@ -1,5 +1,7 @@
 //! Semantic errors of a configuration, collected so that the user sees all of them at once.
 
+mod memory;
+
 use crate::error::{Error, Result};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -7,16 +9,6 @@ use std::path::Path;
 
 /// How often a computation holds its points: values, noise, intermediate results.
 const COPIES: usize = 8;
-
-/// Bytes of memory that are free for this process, if the system says so.
-pub fn free_memory() -> Option<u64> {
-    let free = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let free = free
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let free: u64 = free.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(free.saturating_mul(1024))
-}
 
 /// A list of problems under a key of the configuration.
 #[derive(Debug, Default)]
@@ -74,7 +66,7 @@ impl Problems {
     /// Reports a `count` of points under `key` that does not fit into the free memory of this machine, if each has
     /// `width` numbers, which a computation holds eight times. Unknown free memory is not checked.
     pub fn fits(&mut self, key: &str, count: usize, width: usize) {
-        let Some(free) = free_memory() else { return };
+        let Some(free) = memory::free() else { return };
         let each = width.max(1) as f64 * (COPIES * 4) as f64;
         let needed = count as f64 * each;
         let gib = |bytes: f64| bytes / f64::from(1 << 30);
