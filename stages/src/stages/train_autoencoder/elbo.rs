@@ -16,10 +16,15 @@ use crate::priors::{Flow, NllOptions};
 use burn::tensor::Tensor;
 use std::f64::consts::LN_2;
 
-/// Rows of the estimate.
+/// Rows of the estimate, if a latent has at most four tokens. Of more tokens, fewer rows are taken, since the price of
+/// a flow's log-density is per token.
 const ROWS: usize = 1000;
-/// Rows of the importance-weighted estimate.
+/// Rows of the importance-weighted estimate, likewise.
 const WEIGHTED_ROWS: usize = 64;
+/// As many tokens are no reason to take fewer rows.
+const FEW_TOKENS: usize = 4;
+/// The fewest rows of an estimate.
+const LEAST_ROWS: usize = 8;
 /// Samples S per row, and the number of sets of S samples: each S has its own draws.
 const SAMPLES: [(usize, usize); 3] = [(1, 16), (4, 8), (32, 1)];
 /// Draws per row of the negative ELBO that a single sample is compared with.
@@ -53,7 +58,9 @@ impl Outputs<'_> {
             prior: self.prior(flow, draws),
             check: &check,
         };
+        self.context.monitor.phase("negative ELBO");
         self.bound(&vae(DRAWS), summary)?;
+        self.context.monitor.phase("importance-weighted NLL");
         self.importance(&vae(FEWER_DRAWS), summary)
     }
 
@@ -78,7 +85,7 @@ impl Outputs<'_> {
     fn bound(&self, vae: &Vae, summary: &mut Summary) -> Result<()> {
         let (mut reconstructions, mut divergences) = (Vec::new(), Vec::new());
         let mut shared_error = 0.0f64;
-        let rows = self.some_rows(ROWS)?;
+        let rows = self.some_rows(vae, ROWS)?;
         let [count, ..] = rows.dims();
         for (step, start) in (0..count).step_by(CHUNK).enumerate() {
             let rows = rows.clone().narrow(0, start, CHUNK.min(count - start));
@@ -119,7 +126,7 @@ impl Outputs<'_> {
 
     /// The importance-weighted NLL of some rows, each number of samples compared with the previous one.
     fn importance(&self, vae: &Vae, summary: &mut Summary) -> Result<()> {
-        let rows = self.some_rows(WEIGHTED_ROWS)?;
+        let rows = self.some_rows(vae, WEIGHTED_ROWS)?;
         let [count, ..] = rows.dims();
         let posteriors = vae.posteriors(rows.clone());
 
@@ -174,9 +181,17 @@ impl Outputs<'_> {
         Ok(())
     }
 
-    /// At most `at_most` rows of the shown part, evenly spaced [n, C, H, W].
-    fn some_rows(&self, at_most: usize) -> Result<Tensor<4>> {
+    /// At most `at_most` rows of the shown part, evenly spaced [n, C, H, W]; fewer if latents have many tokens and
+    /// the prior is a flow.
+    fn some_rows(&self, vae: &Vae, at_most: usize) -> Result<Tensor<4>> {
         let part = self.data.ingest.reported();
+        let at_most = match vae.prior {
+            Prior::Normal => at_most,
+            Prior::Flow(..) | Prior::Own(..) => {
+                let fewer = at_most * FEW_TOKENS / vae.tokens.max(FEW_TOKENS);
+                fewer.max(LEAST_ROWS)
+            }
+        };
         let rows = (self.data).some_rows(part, self.at_most(part).min(at_most))?;
         Ok(self.data.tensor(rows, &self.context.device))
     }
