@@ -113,6 +113,7 @@ impl TrainWithStudent {
         let regulariser = matching.begin(Given {
             prior,
             witness: None,
+            features: None,
             elements: 1.0,
             latent: header.latent.shape(),
             steps: 1 << 32,

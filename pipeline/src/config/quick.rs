@@ -114,7 +114,7 @@ mod tests {
     const KEPT: &str = "batch best bins blocks calls_per_batch candidates channels components couplings deep_layers depth \
         early_stopping embedding every every_steps exact features fill fitted_to frequencies generations head_width \
         hidden inducing keep latent layers length levels longest matrices memory_mib newest numbers partners patches \
-        population probes productions quantisation retries seed shallow_blocks shallow_layers shape split \
+        population probes productions projections quantisation retries seed shallow_blocks shallow_layers shape split \
         student_steps times tokens tournament width widths";
 
     /// Fails if a new key, such as a number of evaluations, would stay as large in a quick run.

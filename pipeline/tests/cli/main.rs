@@ -57,6 +57,7 @@ mod sweep_axes;
 mod sweep_digits;
 mod sweep_jobs;
 mod sweeping;
+mod target_samples;
 mod terminal;
 mod tiny;
 mod torture;

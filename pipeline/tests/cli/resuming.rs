@@ -113,6 +113,16 @@ fn a_killed_training_with_a_student_resumes_to_the_same_bits() {
     resumes(&student, &["train-autoencoder"]);
 }
 
+/// Fails if target samples depend on more than the step.
+#[test]
+fn a_killed_training_against_target_samples_resumes_to_the_same_bits() {
+    let compared = config().replace(
+        "{kind: alignment, weight: 0.1, draws: 2}",
+        "{kind: sliced_wasserstein, weight: 0.1, batch: 8, projections: 8}",
+    );
+    resumes(&compared, &["train-autoencoder"]);
+}
+
 /// With free points instead of an autoencoder.
 fn free_points() -> String {
     config()

@@ -5,7 +5,7 @@
 //! | `flow.safetensors` | the averaged weights with PyTorch's names and layouts; the header holds the kind of prior and its configuration, the shape of a point, how features are cut into tokens and, for a flow, the convention of time |
 //! | `normalisation.safetensors` | `mean` `[D]` and `matrix` [D, d] in f64: a feature x, or each of its patches, becomes (x - mean) matrix |
 //! | `target.json` | the analytic density of the features, if there is one |
-//! | `held_out.h5`, `test.h5` | features of these parts as points: see [`super::KeptPoints`] |
+//! | `held_out.h5`, `test.h5`, `train.h5` | features of these parts as points: see [`super::KeptPoints`] |
 //!
 //! An imported flow has the first two only.
 

@@ -1,4 +1,4 @@
-//! Points that a prior was not trained on, stored with it.
+//! Features as points of a prior, stored with it.
 
 use super::condition::Conditions;
 use super::kind::Batch;
@@ -22,8 +22,8 @@ pub fn about_points() -> [(&'static str, Attribute); 2] {
     ]
 }
 
-/// Features of a part not used for training, stored with the flow as points in `held_out.h5` or
-/// `test.h5`:
+/// Features of a part as points of the flow, stored with it in `held_out.h5`, `test.h5` or `train.h5`. Those of the
+/// training part are a subset, for regularisers that compare latents with samples of the target.
 ///
 /// | dataset | contents |
 /// |---|---|

@@ -17,7 +17,7 @@ macro_rules! with_stages {
                 leaves "Semantic features of data and their classes (features.h5).",
             /// Stage 1; at most one of `flow` and `pretrain_flow` may be given.
             pretrain_flow: PretrainFlow = "pretrain-flow"
-                leaves "Features as points of the flow (held_out.h5, test.h5), and samples (samples.h5).",
+                leaves "Features as points of the flow (train.h5, held_out.h5, test.h5), and samples (samples.h5).",
             /// Stage 2; skipped if absent.
             train_autoencoder: TrainAutoencoder = "train-autoencoder"
                 leaves "Latents (latents.h5) and reconstructions (reconstructions.h5).",

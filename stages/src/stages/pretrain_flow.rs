@@ -34,6 +34,11 @@ pub use rows::Rows;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
+/// The largest number of training rows that are kept with the flow, for regularisers that compare latents with them.
+const TRAINED: usize = 16_384;
+/// The largest number of their elements.
+const TRAINED_NUMBERS: usize = 16 << 20;
+
 /// Role of the features, if another stage made them.
 const FEATURES: &str = "features";
 
@@ -330,6 +335,7 @@ impl Prepared {
             Part::Test => Some(self.keep(Part::Test, context)?),
             _ => None,
         };
+        self.keep(Part::Train, context)?;
         let Fitted { prior, figures } = self.fit(&held_out, test.as_ref(), context)?;
         let mut summary = figures;
         let layout = self.layout();
@@ -466,8 +472,9 @@ impl Prepared {
 /// Some raw rows of `part`, in whole items; each point has `tokens` tokens.
 fn some_rows(config: &Config, ingest: &Ingest, part: Part, tokens: usize) -> Result<RowBlock> {
     let at_most = match part {
+        Part::Train => TRAINED.min(TRAINED_NUMBERS / ingest.width()).max(1),
+        Part::HeldOut => config.held_out.at_most,
         Part::Test => config.test.at_most,
-        _ => config.held_out.at_most,
     };
     let at_most = match config.rows {
         // rows are counted as in the file, where each token is a row

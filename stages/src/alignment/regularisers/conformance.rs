@@ -5,7 +5,9 @@ use super::*;
 use crate::context::{Context, Silent};
 use crate::numerics::{mean, standard_error};
 use crate::posteriors::{Draw, Gaussian, Head, Posterior, PosteriorConfig, PosteriorHead};
-use crate::priors::{Batch, Fit, ModelConfig, Offers, Placement, PointShape, Prior, Schedule};
+use crate::priors::{
+    Batch, Fit, KeptPoints, ModelConfig, Offers, Placement, PointShape, Prior, Schedule,
+};
 use crate::problems::Problems;
 use crate::random::Streams;
 use crate::tensors::{from_f32, scalar, to_f64};
@@ -13,6 +15,7 @@ use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;
 use serde_json::json;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 const SHAPE: PointShape = PointShape {
     tokens: 1,
@@ -20,8 +23,34 @@ const SHAPE: PointShape = PointShape {
 };
 const ROWS: usize = 24;
 
+/// Target features, for regularisers that compare latents with them.
+static FEATURES: LazyLock<KeptPoints> = LazyLock::new(|| {
+    let count = 400;
+    KeptPoints {
+        points: Batch {
+            values: Streams::new(7).normal("features", 0, count * SHAPE.elements()),
+            conditions: None,
+        },
+        width: SHAPE.width,
+        items: (0..count as i64).collect(),
+        tokens: 1,
+    }
+});
+
 /// Every kind of prior over such points after a few training steps, frozen and loaded for gradients.
 fn priors() -> Vec<(ModelConfig, Box<dyn Prior>)> {
+    let all = ModelConfig::examples().into_iter();
+    let fitting = all.filter(|config| config.kind().check_shape(SHAPE).is_ok());
+    fitting
+        .map(|config| {
+            let prior = fitted(&config);
+            (config, prior)
+        })
+        .collect()
+}
+
+/// The prior of `config` over points of [`SHAPE`].
+pub(super) fn fitted(config: &ModelConfig) -> Box<dyn Prior> {
     let device = Device::flex();
     let context = Context {
         streams: Streams::new(0),
@@ -41,39 +70,34 @@ fn priors() -> Vec<(ModelConfig, Box<dyn Prior>)> {
     };
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("prior.safetensors");
-    let fitted = |config: ModelConfig| {
-        let fit = Fit {
-            shape: SHAPE,
-            condition: None,
-            dropout: 0.0,
-            schedule: &Schedule::short(30),
-            next: &mut |step| Ok(batch(step)),
-            held_out: &batch(1000),
-            test: None,
-            exact: None,
-            bits: None,
-            logit: None,
-            streams: Streams::new(2),
-        };
-        let kind = config.kind();
-        kind.fit(fit, &context)
-            .unwrap()
-            .prior
-            .save(&path, "{}")
-            .unwrap();
-        let place = Placement::on(&device).for_gradients();
-        let prior = kind.load(&path, SHAPE, None, &place).unwrap();
-        (config, prior)
+    let fit = Fit {
+        shape: SHAPE,
+        condition: None,
+        dropout: 0.0,
+        schedule: &Schedule::short(30),
+        next: &mut |step| Ok(batch(step)),
+        held_out: &batch(1000),
+        test: None,
+        exact: None,
+        bits: None,
+        logit: None,
+        streams: Streams::new(2),
     };
-    let all = ModelConfig::examples().into_iter();
-    let fit = all.filter(|config| config.kind().check_shape(SHAPE).is_ok());
-    fit.map(fitted).collect()
+    let kind = config.kind();
+    kind.fit(fit, &context)
+        .unwrap()
+        .prior
+        .save(&path, "{}")
+        .unwrap();
+    let place = Placement::on(&device).for_gradients();
+    kind.load(&path, SHAPE, None, &place).unwrap()
 }
 
 fn given(prior: &dyn Prior) -> Given<'_> {
     Given {
         prior,
         witness: None,
+        features: Some(&FEATURES),
         elements: 0.5,
         latent: SHAPE,
         steps: 10,

@@ -3,6 +3,7 @@
 use super::kind::{
     DRAWS, Given, Regulariser, RegulariserKind, WEIGHT, check_draws, check_weight, lacks,
 };
+use super::latents::Latents;
 use crate::alignment::student::{Gradient, Schedule, Student, Teacher};
 use crate::error::{Error, Result};
 use crate::persist::Resumable;
@@ -39,18 +40,6 @@ pub struct DistributionMatching {
     /// Network of the correction that the student adds to the frozen flow's velocity; by default as large as the
     /// flow's own, or of the default size if the prior has no network.
     pub student_network: Option<VelocityNetworkConfig>,
-}
-
-/// What a student models.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Latents {
-    /// All tokens of a row together: their dependence is matched too. If the prior is over single tokens, its
-    /// tokens count as independent.
-    #[default]
-    Whole,
-    /// Each token alone: tokens of a row may depend on each other.
-    Tokens,
 }
 
 impl Default for DistributionMatching {
@@ -92,18 +81,11 @@ impl RegulariserKind for DistributionMatching {
         let fields = prior.velocity().zip(prior.velocity_tracked());
         let (plain, tracked) =
             fields.ok_or_else(|| lacks("the velocity of a probability-flow ODE"))?;
-        let of_point = prior.shape().elements();
         let width = match self.latents {
             Latents::Whole => given.latent.elements(),
             Latents::Tokens => given.latent.width,
         };
-        if !width.is_multiple_of(of_point) {
-            return Err(Error::input(format!(
-                "train_autoencoder.regulariser.latents: found tokens with a prior over points of {} tokens, \
-                 expected `whole`",
-                prior.shape().tokens
-            )));
-        }
+        self.latents.check_prior(prior.shape(), width)?;
         if self.warm_up_steps >= given.steps {
             return Err(Error::input(format!(
                 "train_autoencoder.regulariser.warm_up_steps: found {}, expected fewer than the \

@@ -1,10 +1,11 @@
 //! Kinds of regulariser: configuration and evaluation.
 
+use super::sampling::Sampling;
 use crate::alignment::weighting::Weighted;
 use crate::error::{Error, Result};
 use crate::persist::Resumable;
 use crate::posteriors::{Draw, Posterior, mean_over_elements};
-use crate::priors::{Offers, PointShape, Prior, Witness};
+use crate::priors::{KeptPoints, Offers, PointShape, Prior, Witness};
 use crate::problems::Problems;
 use crate::random::Streams;
 use burn::tensor::Tensor;
@@ -26,6 +27,11 @@ pub trait RegulariserKind {
     /// What it requires of a prior.
     fn asks(&self) -> Offers {
         Offers::Density
+    }
+
+    /// The target samples that it compares latents with, if any.
+    fn samples(&self) -> Option<Sampling> {
+        None
     }
 
     /// Whether it moves latents towards the prior that was fitted to the features.
@@ -69,6 +75,8 @@ pub struct Given<'a> {
     pub prior: &'a dyn Prior,
     /// Another experiment's prior over the same features, if configured.
     pub witness: Option<&'a Witness>,
+    /// Training features of the prior as its points, if they are kept with it.
+    pub features: Option<&'a KeptPoints>,
     /// Latent elements per element of data: converts a mean over latents into a mean over data.
     pub elements: f64,
     /// The shape of the latents of a row of data.

@@ -8,22 +8,34 @@ mod alignment;
 #[cfg(test)]
 mod conformance;
 mod distribution_matching;
+mod energy;
 mod flow_kl;
 mod kind;
 mod kl;
+mod latents;
+mod mmd;
 mod nll;
 mod none;
+mod samples;
+mod sampling;
+mod sliced_wasserstein;
+#[cfg(test)]
+mod tests;
 mod weighted_loss;
 
 pub use alignment::Alignment;
 pub use distribution_matching::DistributionMatching;
+pub use energy::Energy;
 pub use flow_kl::FlowKl;
 pub use kind::{Against, Given, Regulariser, RegulariserKind};
 pub use kl::Kl;
+pub use mmd::Mmd;
 pub use nll::Nll;
 pub use none::Nothing;
+pub use sampling::Sampling;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+pub use sliced_wasserstein::SlicedWasserstein;
 use std::path::PathBuf;
 
 /// How latents are matched to the prior.
@@ -51,6 +63,14 @@ pub enum RegulariserConfig {
     /// of whole rows or of tokens. The student's loss acts as an entropy term: it pushes latents apart where they
     /// are too dense (Yin et al. 2024, arXiv 2311.18828).
     DistributionMatching(DistributionMatching),
+    /// The energy distance to minibatches of the target's features, without a flow (Szekely and Rizzo 2013).
+    Energy(Energy),
+    /// The sliced Wasserstein distance to minibatches of the target's features, without a flow (Kolouri et al. 2018,
+    /// arXiv 1804.01947).
+    SlicedWasserstein(SlicedWasserstein),
+    /// The maximum mean discrepancy to minibatches of the target's features, without a flow (Gretton et al. 2012;
+    /// Tolstikhin et al. 2017, arXiv 1711.01558).
+    Mmd(Mmd),
 }
 
 impl Default for RegulariserConfig {
@@ -69,6 +89,9 @@ impl RegulariserConfig {
             Self::Alignment(config) => config,
             Self::Nll(config) => config,
             Self::DistributionMatching(config) => config,
+            Self::Energy(config) => config,
+            Self::SlicedWasserstein(config) => config,
+            Self::Mmd(config) => config,
         }
     }
 
@@ -81,6 +104,9 @@ impl RegulariserConfig {
             Self::Alignment(Alignment::default()),
             Self::Nll(Nll::default()),
             Self::DistributionMatching(DistributionMatching::default()),
+            Self::Energy(Energy::default()),
+            Self::SlicedWasserstein(SlicedWasserstein::default()),
+            Self::Mmd(Mmd::default()),
         ]
     }
 

@@ -179,7 +179,9 @@ impl Config {
             );
         }
         problems.at_least("steps", self.steps, 1);
-        problems.at_least("batch", self.batch, 1);
+        // pairs of latents keep them apart: the target's median alone would attract a single one
+        let compared = self.regulariser.kind().samples().is_some();
+        problems.at_least("batch", self.batch, if compared { 2 } else { 1 });
         problems.at_least("evaluate_every", self.evaluate_every, 1);
         check_memory(problems, self.memory_mib);
     }

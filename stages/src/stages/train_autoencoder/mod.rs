@@ -22,10 +22,10 @@ use crate::alignment::Against;
 use crate::architectures::ArchitectureConfig;
 use crate::autoencoders::Reconstruction;
 use crate::context::{Context, Monitor, Summary};
-use crate::data::{Data, Demands, Element, files_of_parts};
+use crate::data::{Data, Demands, Element, Part, files_of_parts};
 use crate::devices::Numbers;
 use crate::error::{Error, Result};
-use crate::priors::{Placement, PointShape};
+use crate::priors::{KeptPoints, Placement, PointShape};
 use crate::problems::Problems;
 pub use before::{DATASET as INITIAL_DATASET, FILE as INITIAL_FILE};
 pub use config::Config;
@@ -135,6 +135,12 @@ impl StageConfig for Config {
             }
         }
         let prepared = prepare(self, seed, points, monitor)?;
+        if let (Some(sampling), Some(flow)) =
+            (self.regulariser.kind().samples(), upstream.made(FLOW)?)
+        {
+            let kept = KeptPoints::load(Part::Train, flow)?;
+            sampling.check_features(kept.as_ref(), points, self.latent.shape())?;
+        }
         Ok(Preparation::Ready(Box::new(prepared)))
     }
 }
@@ -265,6 +271,10 @@ impl Prepared {
             ..Placement::on(&context.device).for_gradients()
         };
         let prior = Prior::load(flow, &place)?;
+        let prior = match self.config.regulariser.kind().samples() {
+            Some(_) => prior.with_training_features(flow)?,
+            None => prior,
+        };
         let prior = match witness {
             Some(witness) => prior.beside(witness, &place)?,
             None => prior,

@@ -77,6 +77,7 @@ impl<'a> Objective<'a> {
         let given = Given {
             prior: prior.flow.prior.as_ref(),
             witness: prior.witness.as_ref(),
+            features: prior.train.as_ref(),
             elements,
             latent: config.latent.shape(),
             steps: config.steps,

@@ -13,6 +13,8 @@ pub struct Prior {
     pub held_out: Option<KeptPoints>,
     /// Features of test rows, if any.
     pub test: Option<KeptPoints>,
+    /// Features that the flow was trained on, if the regulariser compares latents with them.
+    pub train: Option<KeptPoints>,
     /// Another prior over the same features, used by the regulariser instead of the flow.
     pub witness: Option<Witness>,
 }
@@ -27,8 +29,18 @@ impl Prior {
             flow: Flow::load(dir, place)?,
             held_out: KeptPoints::load(Part::HeldOut, dir)?,
             test: KeptPoints::load(Part::Test, dir)?,
+            train: None,
             witness: None,
         })
+    }
+
+    /// Adds the training features in the directory `dir`, if there are any.
+    ///
+    /// # Errors
+    /// As [`KeptPoints::load`].
+    pub fn with_training_features(mut self, dir: &Path) -> Result<Self> {
+        self.train = KeptPoints::load(Part::Train, dir)?;
+        Ok(self)
     }
 
     /// Adds the witness in the directory `dir`.
