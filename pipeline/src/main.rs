@@ -17,6 +17,7 @@
 //! - [`export`]: results for other programs
 //! - [`inference`]: a run's models applied to new rows
 //! - [`starter`]: a first experiment for a new file
+//! - [`conversion`]: files of other formats to HDF5
 //! - [`console`], [`failure`]: stdout and stderr, exit codes; [`destination`]: output paths named by
 //!   users
 
@@ -24,6 +25,7 @@ mod catalogue;
 mod cli;
 mod config;
 mod console;
+mod conversion;
 mod destination;
 mod export;
 mod failure;

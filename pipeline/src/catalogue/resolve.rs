@@ -4,6 +4,7 @@ use super::found::Catalogue;
 use crate::config::{self, NAME, hint, is_fingerprint_prefix, is_name, read};
 use crate::store::{CONFIG, MANIFEST, RECORD, Stage, Store, entry_of};
 use crate::sweep::{self, SweepFile};
+use latent_align_hdf5::foreign::conversion;
 use latent_align_stages::{Error, Result};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -173,8 +174,9 @@ fn at(store: &Store, path: &Path) -> Result<Option<Thing>> {
     match path.is_dir() {
         true if is_store => Ok(Some(Thing::Store(Store::at(path)))),
         true => Err(Error::input(format!(
-            "{}: holds no artifact; expected the folder of a run, of a sweep, of an artifact, or of all of them",
-            path.display()
+            "{}: holds no artifact; expected the folder of a run, of a sweep, of an artifact, or of all of them{}",
+            path.display(),
+            conversion(path).map_or(String::new(), |how| format!("; {how}"))
         ))),
         false => Ok(None),
     }
@@ -260,6 +262,11 @@ fn unknown(store: &Store, what: &Path) -> Error {
         .flat_map(|e| [e.run, e.folder]);
     let names: BTreeSet<String> = runs.chain(catalogue.folders("sweeps")).collect();
     let shown = what.display();
+    if let Some(how) = conversion(what) {
+        return Error::input(format!(
+            "{shown}: expected a run, a sweep, an artifact or an HDF5 file; {how}"
+        ));
+    }
     let expected = match what.exists() {
         true => "found another kind of file",
         false => "no run, sweep, artifact or file of that name",

@@ -8,6 +8,7 @@ const GROUPS: [(&str, &[(&str, &str)]); 5] = [
     (
         "Run",
         &[
+            ("convert", "convert my-array.npy my-array.h5"),
             ("init", "init my-features.h5 --data my-images.h5"),
             ("plan", "plan my-features.yaml"),
             (
@@ -127,8 +128,9 @@ mod tests {
         visible.sort_unstable();
         grouped.sort_unstable();
         assert_eq!(visible, grouped);
-        let trained = ["encode", "decode", "sample", "score"];
-        let others = visible.iter().filter(|name| !trained.contains(name));
+        // those that use a trained model, and one that only binaries for remote devices have
+        let more = ["encode", "decode", "sample", "score", "serve"];
+        let others = visible.iter().filter(|name| !more.contains(name));
         assert!(others.count() <= 16, "{visible:?}");
     }
 

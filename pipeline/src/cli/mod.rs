@@ -6,6 +6,7 @@ pub mod clean;
 pub mod compare;
 pub mod completions;
 pub mod config;
+pub mod convert;
 pub mod decode;
 pub mod devices;
 pub mod encode;
@@ -113,6 +114,8 @@ enum Chosen {
     Sample(sample::Arguments),
     /// Score features or latents under a run's flow: NLL and alignment loss of each row
     Score(score::Arguments),
+    /// Convert arrays, tables or a folder of images to HDF5
+    Convert(convert::Arguments),
     /// Write features drawn from a distribution with a known density
     Generate(generate::Arguments),
     /// Import a checkpoint trained elsewhere as a flow artifact
@@ -196,6 +199,7 @@ impl Cli {
             Chosen::Decode(arguments) => decode::run(&arguments, &store, console),
             Chosen::Sample(arguments) => sample::run(&arguments, &store, console),
             Chosen::Score(arguments) => score::run(&arguments, &store, console),
+            Chosen::Convert(arguments) => convert::run(&arguments, console),
             Chosen::Generate(arguments) => Ok(generate::run(&arguments, console)?),
             Chosen::Import(arguments) => import::run(&arguments, &store, console),
             Chosen::Export(arguments) => export::run(&arguments, &store, console),

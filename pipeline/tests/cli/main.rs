@@ -4,6 +4,7 @@ mod applying;
 mod browser;
 mod chromium;
 mod configuration;
+mod converting;
 mod defaults;
 mod destinations;
 mod devices;

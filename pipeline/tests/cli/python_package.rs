@@ -23,7 +23,7 @@ use std::process::Command;
 
 /// Python with PyTorch and what reads our files, such as `make peer` installs and `make test` names, or `None` with
 /// the reason said.
-fn pytorch() -> Option<PathBuf> {
+pub fn pytorch() -> Option<PathBuf> {
     let named = |variable| std::env::var_os(variable).filter(|name| !name.is_empty());
     let python = named("LATENT_ALIGN_PEER_PYTHON").or_else(|| named("LATENT_ALIGN_PYTHON"));
     let python = PathBuf::from(python.unwrap_or("python3".into()));

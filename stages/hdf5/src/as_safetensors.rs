@@ -79,6 +79,7 @@ mod tests {
                 OutData::F64(v) => (Dtype::F64, v.iter().flat_map(|x| x.to_le_bytes()).collect()),
                 OutData::I64(v) => (Dtype::I64, v.iter().flat_map(|x| x.to_le_bytes()).collect()),
                 OutData::U8(v) => (Dtype::U8, v.to_vec()),
+                OutData::F16(_) => unreachable!("no such dataset above"),
             };
             let tensor = tensors.tensor(name).unwrap();
             assert_eq!((tensor.dtype(), tensor.shape()), (dtype, shape), "{name}");

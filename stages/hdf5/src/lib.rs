@@ -19,6 +19,7 @@ mod error;
 #[allow(unsafe_code)]
 mod exchange;
 mod fletcher32;
+pub mod foreign;
 mod guard;
 mod listing;
 mod name;
@@ -62,7 +63,7 @@ pub use suggest::closest;
 pub use texts::read_texts;
 pub use tree::{DatasetInfo, FileListing};
 pub use write::{
-    Attribute, Described, OutData, dataset_shape, has_dataset, read_dataset, read_dataset_f32,
-    read_dataset_i64, write_datasets, write_described,
+    Attribute, Described, Number, OutData, dataset_shape, has_dataset, read_dataset,
+    read_dataset_f32, read_dataset_i64, write_datasets, write_described,
 };
-pub use write_stream::{DatasetWriter, NewDataset};
+pub use write_stream::{DatasetWriter, NewDataset, Planned};

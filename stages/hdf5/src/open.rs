@@ -2,6 +2,7 @@
 
 use crate::chunks::most_stored;
 use crate::error::{Error, Result, damaged, reason};
+use crate::foreign::conversion;
 use crate::guard::{Asked, rehearse};
 use crate::name::absolute;
 use crate::raw::{forbid_plugins, link_type, soft_link_target};
@@ -33,8 +34,9 @@ pub(crate) fn open_file(path: &Path, asked: &Asked) -> Result<File> {
         _ => Error::input(format!("{shown} cannot be opened: {e}")),
     })?;
     if !metadata.is_file() {
+        let remedy = conversion(path).map_or(String::new(), |how| format!(": {how}"));
         return Err(Error::input(format!(
-            "{shown} is not a file; expected an HDF5 file"
+            "{shown} is not a file; expected an HDF5 file{remedy}"
         )));
     }
     let mut head = [0u8; 8];
@@ -58,6 +60,8 @@ pub(crate) fn open_file(path: &Path, asked: &Asked) -> Result<File> {
                 metadata.len(),
                 reason(&e)
             )
+        } else if let Some(how) = conversion(path) {
+            format!("{shown} is not an HDF5 file: {how}")
         } else {
             format!(
                 "{shown} is not an HDF5 file: it starts with {head:02x?} instead of the HDF5 signature. Write it with h5py (`h5py.File(path, \"w\")`)"

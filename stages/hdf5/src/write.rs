@@ -12,6 +12,7 @@ use crate::open::{open_dataset, open_file};
 use crate::raw::{Readable, file_image, read_items, write_items};
 use crate::superblock::seal;
 use crate::temporary::{self, folder_of};
+use half::f16;
 use hdf5::types::VarLenUnicode;
 use hdf5::{File, H5Type, Location};
 use std::io::Write;
@@ -31,6 +32,31 @@ pub enum OutData<'a> {
     U8(&'a [u8]),
     /// Integers.
     I64(&'a [i64]),
+    /// Half precision.
+    F16(&'a [f16]),
+}
+
+/// The type of the values of a dataset to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Number {
+    F16,
+    F32,
+    F64,
+    U8,
+    I64,
+}
+
+impl Number {
+    /// Its name, as listings show it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+            Self::U8 => "u8",
+            Self::I64 => "i64",
+        }
+    }
 }
 
 /// The value of an attribute.
@@ -187,6 +213,7 @@ pub(crate) fn write_dataset(
         OutData::F64(values) => all(file, name, shape, values),
         OutData::U8(values) => all(file, name, shape, values),
         OutData::I64(values) => all(file, name, shape, values),
+        OutData::F16(values) => all(file, name, shape, values),
     }
 }
 

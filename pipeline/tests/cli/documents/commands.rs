@@ -2,6 +2,7 @@
 //! newcomer run as written.
 
 use super::{Document, current, read, root};
+use crate::converting::npy;
 use crate::importing::foreign_flow;
 use crate::project::{Outcome, Project, output};
 use crate::starting::TINY;
@@ -213,6 +214,7 @@ fn the_example_of_every_page_of_help_runs() {
     let images: Vec<f32> = (0..200 * 64).map(|i| noise(i, 1)).collect();
     project.write_dataset("my-images.h5", "images", &[200, 1, 8, 8], &images);
     project.write("their-flow.safetensors", foreign_flow());
+    project.write("my-array.npy", npy("<f4", "(3, 2)", &[0; 24]));
     let config = tiny::CONFIG
         .replace("name: tiny", "name: digits")
         .replace("{file: features.h5}", "{file: my-features.h5}")

@@ -1,0 +1,281 @@
+//! Tables as text. A first pass counts the rows and checks every field, the second one passes them on.
+
+use super::classes::{Words, label};
+use super::columns::{Chosen, LabelColumn, shown};
+use super::source::{Array, Sink, Source};
+use csv::{ErrorKind, ReaderBuilder, StringRecord};
+use latent_align_hdf5::{Number, OutData, foreign::extension};
+use latent_align_stages::{Error, Result};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+
+/// Rows passed on at once hold about this many numbers.
+const BLOCK: usize = 1 << 18;
+
+/// A table whose fields have been checked.
+#[derive(Debug)]
+pub struct Csv {
+    path: PathBuf,
+    delimiter: u8,
+    has_header: bool,
+    chosen: Chosen,
+    rows: usize,
+    /// Whether f32 holds every feature exactly.
+    is_single: bool,
+    classes: Vec<String>,
+    label_name: Option<String>,
+}
+
+/// Opens the table at `path`, with the columns `only`, or all.
+///
+/// # Errors
+/// [`Error::Input`] for rows of different lengths, and fields that are no numbers.
+pub fn open(path: &Path, only: &[String], labels: &LabelColumn) -> Result<Csv> {
+    let place = path.display().to_string();
+    let delimiter = delimiter(path)?;
+    let mut first = StringRecord::new();
+    reader(path, delimiter, false)?
+        .read_record(&mut first)
+        .map_err(|e| refuse(path, &e))?;
+    if first.is_empty() {
+        return Err(Error::input(format!(
+            "{place}: found no row, expected a table with a number in each field"
+        )));
+    }
+    let has_header = first
+        .iter()
+        .any(|field| field.trim().parse::<f64>().is_err());
+    let names: Vec<String> = match has_header {
+        true => first.iter().map(|name| name.trim().to_owned()).collect(),
+        false => (0..first.len()).map(|at| at.to_string()).collect(),
+    };
+    let mut csv = Csv {
+        path: path.to_owned(),
+        delimiter,
+        has_header,
+        chosen: Chosen::of(&names, only, labels, &place)?,
+        rows: 0,
+        is_single: true,
+        classes: Vec::new(),
+        label_name: None,
+    };
+    csv.label_name = csv.chosen.labels.map(|at| names[at].clone());
+    let mut words = Words::default();
+    let (mut rows, mut is_single) = (0, true);
+    let mut bad: Option<String> = None;
+    csv.each_row(&mut |row, line| {
+        for &at in &csv.chosen.features {
+            match row[at].trim().parse::<f64>() {
+                Ok(value) => {
+                    is_single &= f64::from(value as f32) == value || value.is_nan();
+                }
+                Err(_) if bad.is_none() => {
+                    let field = row[at].trim();
+                    let found = match field.is_empty() {
+                        true => "an empty field".to_owned(),
+                        false => format!("`{field}`"),
+                    };
+                    bad = Some(format!("{found} in column `{}` of line {line}", names[at]));
+                }
+                Err(_) => {}
+            }
+        }
+        if let Some(at) = csv.chosen.labels {
+            words.add(row[at].trim(), &place)?;
+        }
+        rows += 1;
+        Ok(bad.is_none())
+    })?;
+    (csv.rows, csv.is_single) = (rows, is_single);
+    if let Some(found) = bad {
+        let numbers = csv.columns_of_numbers(&names)?;
+        let way_out = match numbers.as_slice() {
+            [] => "convert the texts to numbers first".to_owned(),
+            some => format!(
+                "choose the columns of numbers, `--only {}`, and one of labels with `--labels NAME`",
+                some.join(",")
+            ),
+        };
+        return Err(Error::input(format!(
+            "{place}: found {found}, expected a number; {way_out}"
+        )));
+    }
+    if csv.rows == 0 {
+        return Err(Error::input(format!(
+            "{place}: found no row after the names of the columns ({}), expected rows of numbers",
+            shown(&names)
+        )));
+    }
+    csv.classes = words.classes();
+    Ok(csv)
+}
+
+impl Csv {
+    /// Calls `take` with each row and its line, until it returns false.
+    fn each_row(&self, take: &mut dyn FnMut(&StringRecord, u64) -> Result<bool>) -> Result<()> {
+        let mut reader = reader(&self.path, self.delimiter, self.has_header)?;
+        let mut row = StringRecord::new();
+        while reader
+            .read_record(&mut row)
+            .map_err(|e| refuse(&self.path, &e))?
+        {
+            let line = row.position().map_or(0, csv::Position::line);
+            if !take(&row, line)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of the columns, other than the labels, whose fields are all numbers.
+    fn columns_of_numbers(&self, names: &[String]) -> Result<Vec<String>> {
+        let mut are_numbers = vec![true; names.len()];
+        self.each_row(&mut |row, _| {
+            for (is, field) in are_numbers.iter_mut().zip(row) {
+                *is &= field.trim().parse::<f64>().is_ok();
+            }
+            Ok(true)
+        })?;
+        let features = self.chosen.features.iter().filter(|&&at| are_numbers[at]);
+        Ok(features.map(|&at| names[at].clone()).collect())
+    }
+}
+
+impl Source for Csv {
+    fn arrays(&self) -> Vec<Array> {
+        let mut arrays = Vec::new();
+        if !self.chosen.features.is_empty() {
+            arrays.push(Array {
+                name: None,
+                shape: vec![self.rows, self.chosen.features.len()],
+                number: match self.is_single {
+                    true => Number::F32,
+                    false => Number::F64,
+                },
+                classes: Vec::new(),
+            });
+        }
+        if self.chosen.labels.is_some() {
+            arrays.push(Array {
+                name: Some("labels".into()),
+                shape: vec![self.rows],
+                number: Number::I64,
+                classes: self.classes.clone(),
+            });
+        }
+        arrays
+    }
+
+    fn pour(&mut self, sink: &mut Sink<'_>) -> Result<()> {
+        let features = self.chosen.features.as_slice();
+        let width = features.len();
+        let at_once = (BLOCK / width.max(1)).max(1);
+        let (mut values, mut labels) = (Vec::new(), Vec::new());
+        let changed = || {
+            Error::input(format!(
+                "{}: found other fields than before, expected a file that stays as it is; convert it again",
+                self.path.display()
+            ))
+        };
+        let mut pass = |values: &mut Vec<f64>, labels: &mut Vec<i64>| {
+            if width > 0 {
+                match self.is_single {
+                    true => {
+                        let single: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+                        sink(0, OutData::F32(&single))?;
+                    }
+                    false => sink(0, OutData::F64(values))?,
+                }
+            }
+            if self.chosen.labels.is_some() {
+                sink(usize::from(width > 0), OutData::I64(labels))?;
+            }
+            values.clear();
+            labels.clear();
+            Ok::<_, Error>(())
+        };
+        let (mut rows, mut waiting) = (0, 0);
+        self.each_row(&mut |row, _| {
+            for &at in features {
+                values.push(row[at].trim().parse::<f64>().map_err(|_| changed())?);
+            }
+            if let Some(at) = self.chosen.labels {
+                labels.push(label(row[at].trim(), &self.classes).ok_or_else(changed)?);
+            }
+            (rows, waiting) = (rows + 1, waiting + 1);
+            if rows > self.rows {
+                return Err(changed());
+            }
+            if waiting == at_once {
+                pass(&mut values, &mut labels)?;
+                waiting = 0;
+            }
+            Ok(true)
+        })?;
+        if rows != self.rows {
+            return Err(changed());
+        }
+        match waiting {
+            0 => Ok(()),
+            _ => pass(&mut values, &mut labels),
+        }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let labels = self.label_name.iter();
+        let mut notes: Vec<String> = labels
+            .map(|name| format!("the labels are the column `{name}`"))
+            .collect();
+        if !self.has_header {
+            notes.push("the first row is a row of numbers, not of names".to_owned());
+        }
+        notes
+    }
+}
+
+fn reader(path: &Path, delimiter: u8, has_header: bool) -> Result<csv::Reader<File>> {
+    let file = File::open(path).map_err(|e| Error::file(path, e))?;
+    let mut builder = ReaderBuilder::new();
+    Ok(builder
+        .has_headers(has_header)
+        .delimiter(delimiter)
+        .from_reader(file))
+}
+
+/// The most frequent of comma, semicolon and tab in the first line; the tab of a `.tsv`.
+fn delimiter(path: &Path) -> Result<u8> {
+    if extension(path) == "tsv" {
+        return Ok(b'\t');
+    }
+    let file = File::open(path).map_err(|e| Error::file(path, e))?;
+    let mut line = Vec::new();
+    BufReader::new(file)
+        .read_until(b'\n', &mut line)
+        .map_err(|e| Error::file(path, e))?;
+    let count = |mark: u8| line.iter().filter(|&&byte| byte == mark).count();
+    let marks = [b'\t', b';', b','];
+    Ok(marks
+        .into_iter()
+        .max_by_key(|&mark| count(mark))
+        .unwrap_or(b','))
+}
+
+fn refuse(path: &Path, error: &csv::Error) -> Error {
+    let shown = path.display();
+    match error.kind() {
+        ErrorKind::UnequalLengths {
+            pos,
+            expected_len,
+            len,
+        } => Error::input(format!(
+            "{shown}: found {len} fields in line {}, expected {expected_len} as in the first line; add or remove fields",
+            pos.as_ref().map_or(0, csv::Position::line)
+        )),
+        ErrorKind::Utf8 { pos, .. } => Error::input(format!(
+            "{shown}: found bytes that are no UTF-8 in line {}, expected a table as text; save it again as UTF-8",
+            pos.as_ref().map_or(0, csv::Position::line)
+        )),
+        _ => Error::file(path, error),
+    }
+}

@@ -1,0 +1,472 @@
+//! Parquet tables: columns of numbers are the columns of the features, a column of lists is an array of its own.
+
+use super::classes::{Words, label};
+use super::columns::{Chosen, LabelColumn, shown};
+use super::source::{Array, Sink, Source};
+use latent_align_hdf5::{Number, OutData};
+use latent_align_stages::{Error, Result};
+use polars::prelude::{
+    ArrowDataType, DataFrame, DataType, ParallelStrategy, ParquetReader, SerReader as _, Series,
+};
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Rows read at once hold about this many numbers.
+const BLOCK: usize = 1 << 20;
+
+/// A table with its columns chosen.
+#[derive(Debug)]
+pub struct Parquet {
+    path: PathBuf,
+    rows: usize,
+    /// Ranges of rows that are read at once; each is in one row group.
+    blocks: Vec<(usize, usize)>,
+    /// Columns of numbers, which become one array.
+    flat: Vec<String>,
+    /// Columns of lists, and the shape of each list.
+    lists: Vec<(String, Vec<usize>)>,
+    /// The type of the array of `flat`, and of each list.
+    numbers: Vec<Number>,
+    labels: Option<String>,
+    classes: Vec<String>,
+    left_out: Vec<String>,
+}
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Number,
+    List,
+    Other,
+}
+
+/// Opens the table at `path`, with the columns `only`, or all.
+///
+/// # Errors
+/// [`Error::Input`] for a damaged file, columns that are no numbers, empty fields, and lists of different lengths.
+pub fn open(path: &Path, only: &[String], labels: &LabelColumn) -> Result<Parquet> {
+    let place = path.display().to_string();
+    let mut reader = reader(path)?;
+    let (schema, metadata) = guarded(path, || {
+        Ok((reader.schema()?, reader.get_metadata()?.clone()))
+    })?;
+    let names: Vec<String> = schema.iter_names().map(ToString::to_string).collect();
+    let kinds: Vec<Kind> = schema
+        .iter_values()
+        .map(|field| kind(field.dtype()))
+        .collect();
+    let chosen = Chosen::of(&names, only, labels, &place)?;
+    let of = |kind| {
+        let features = chosen.features.iter().copied();
+        features
+            .filter(|&at| kinds[at] == kind)
+            .collect::<Vec<usize>>()
+    };
+    let (mut flat, lists, others) = (of(Kind::Number), of(Kind::List), of(Kind::Other));
+    let mut left_out = Vec::new();
+    if !lists.is_empty() && only.is_empty() {
+        let out = flat.iter().chain(&others);
+        left_out.extend(out.map(|&at| names[at].clone()));
+        flat.clear();
+    } else if let Some(&other) = others.first() {
+        let field = schema
+            .iter_values()
+            .nth(other)
+            .map(|field| field.dtype().clone());
+        let numbers: Vec<String> = flat.iter().map(|&at| names[at].clone()).collect();
+        return Err(Error::input(format!(
+            "{place}: found the column `{}` of type {:?}, expected numbers or lists of them; choose columns, `--only {}`, \
+             and one of labels with `--labels NAME`",
+            names[other],
+            field.unwrap_or(ArrowDataType::Null),
+            if numbers.is_empty() {
+                "NAME".to_owned()
+            } else {
+                numbers.join(",")
+            }
+        )));
+    }
+    let mut parquet = Parquet {
+        path: path.to_owned(),
+        rows: metadata.num_rows,
+        blocks: Vec::new(),
+        flat: flat.iter().map(|&at| names[at].clone()).collect(),
+        lists: lists
+            .iter()
+            .map(|&at| (names[at].clone(), Vec::new()))
+            .collect(),
+        numbers: Vec::new(),
+        labels: chosen.labels.map(|at| names[at].clone()),
+        classes: Vec::new(),
+        left_out,
+    };
+    if parquet.rows == 0 {
+        return Err(Error::input(format!(
+            "{place}: found a table without rows, expected some"
+        )));
+    }
+    parquet.look(
+        &metadata
+            .row_groups
+            .iter()
+            .map(|group| group.num_rows())
+            .collect::<Vec<_>>(),
+    )?;
+    Ok(parquet)
+}
+
+/// A reader of the types in the table itself. Types of other programs beside them, such as lists of a fixed length, are
+/// ignored.
+fn reader(path: &Path) -> Result<ParquetReader<File>> {
+    let file = File::open(path).map_err(|e| Error::file(path, e))?;
+    let mut reader = ParquetReader::new(file).read_parallel(ParallelStrategy::None);
+    let metadata = guarded(path, || Ok(reader.get_metadata()?.as_ref().clone()))?;
+    let mut metadata = metadata;
+    metadata.key_value_metadata = None;
+    reader.set_metadata(Arc::new(metadata));
+    Ok(reader)
+}
+
+/// Calls polars, which reports some damaged files by a panic.
+fn guarded<T>(path: &Path, read: impl FnOnce() -> polars::prelude::PolarsResult<T>) -> Result<T> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let done = catch_unwind(AssertUnwindSafe(read));
+    std::panic::set_hook(hook);
+    let why = match done {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(why)) => why.to_string(),
+        Err(_) => "its reader gave up".to_owned(),
+    };
+    Err(Error::input(format!(
+        "{}: found a table that cannot be read ({why}), expected Parquet; the file may be truncated or damaged. Copy or \
+         write it again",
+        path.display()
+    )))
+}
+
+fn kind(dtype: &ArrowDataType) -> Kind {
+    match dtype {
+        ArrowDataType::Boolean
+        | ArrowDataType::Int8
+        | ArrowDataType::Int16
+        | ArrowDataType::Int32
+        | ArrowDataType::Int64
+        | ArrowDataType::UInt8
+        | ArrowDataType::UInt16
+        | ArrowDataType::UInt32
+        | ArrowDataType::UInt64
+        | ArrowDataType::Float16
+        | ArrowDataType::Float32
+        | ArrowDataType::Float64 => Kind::Number,
+        ArrowDataType::List(inner)
+        | ArrowDataType::LargeList(inner)
+        | ArrowDataType::FixedSizeList(inner, _)
+            if kind(inner.dtype()) != Kind::Other =>
+        {
+            Kind::List
+        }
+        _ => Kind::Other,
+    }
+}
+
+impl Parquet {
+    /// Looks at the first row, for the shapes of lists, and at all labels; cuts the table into blocks.
+    fn look(&mut self, groups: &[usize]) -> Result<()> {
+        let first = self.read(0, 1)?;
+        for at in 0..self.lists.len() {
+            let name = self.lists[at].0.clone();
+            let (shape, inner) = self.flattened(&self.column(&first, &name)?, &name, 0)?;
+            self.lists[at].1 = shape[1..].to_vec();
+            self.numbers.push(number(inner.dtype()));
+        }
+        if !self.flat.is_empty() {
+            let columns: Result<Vec<Series>> =
+                self.flat.iter().map(|n| self.column(&first, n)).collect();
+            let widest = columns?.iter().map(|c| number(c.dtype())).reduce(wider);
+            self.numbers.insert(0, widest.unwrap_or(Number::F32));
+        }
+        let lists = self
+            .lists
+            .iter()
+            .map(|(_, shape)| shape.iter().product::<usize>());
+        let width = self.flat.len() + lists.sum::<usize>();
+        let at_once = (BLOCK / width.max(1)).max(1);
+        let mut start = 0;
+        for &rows in groups {
+            let starts = (0..rows).step_by(at_once);
+            self.blocks
+                .extend(starts.map(|at| (start + at, at_once.min(rows - at))));
+            start += rows;
+        }
+        if let Some(name) = &self.labels {
+            let mut words = Words::default();
+            for &(start, rows) in &self.blocks {
+                let labels = self.read_columns(std::slice::from_ref(name), start, rows)?;
+                let column = self.column(&labels, name)?;
+                for (row, word) in self.words(&column, name, start)?.into_iter().enumerate() {
+                    words.add(
+                        &word,
+                        &format!("{} (row {})", self.path.display(), start + row),
+                    )?;
+                }
+            }
+            self.classes = words.classes();
+        }
+        Ok(())
+    }
+
+    fn read(&self, start: usize, rows: usize) -> Result<DataFrame> {
+        let lists = self.lists.iter().map(|(name, _)| name);
+        let names: Vec<String> = self
+            .flat
+            .iter()
+            .chain(lists)
+            .chain(&self.labels)
+            .cloned()
+            .collect();
+        self.read_columns(&names, start, rows)
+    }
+
+    fn read_columns(&self, names: &[String], start: usize, rows: usize) -> Result<DataFrame> {
+        let reader = reader(&self.path)?.with_columns(Some(names.to_vec()));
+        guarded(&self.path, || {
+            reader.with_slice(Some((start, rows))).finish()
+        })
+    }
+
+    fn column(&self, frame: &DataFrame, name: &str) -> Result<Series> {
+        let found = guarded(&self.path, || frame.column(name).cloned())?;
+        Ok(found.take_materialized_series().rechunk())
+    }
+
+    /// Refuses empty fields; `start` is the first row.
+    fn refuse_empty(&self, column: &Series, name: &str, start: usize) -> Result<()> {
+        if column.null_count() == 0 {
+            return Ok(());
+        }
+        let at = column.is_null().iter().position(|null| null == Some(true));
+        Err(Error::input(format!(
+            "{}: found an empty field in column `{name}` at row {}, expected a value in each; fill or remove such rows",
+            self.path.display(),
+            start + at.unwrap_or(0)
+        )))
+    }
+
+    /// The values of lists of lists, and their shape [rows, ...].
+    fn flattened(&self, column: &Series, name: &str, start: usize) -> Result<(Vec<usize>, Series)> {
+        self.refuse_empty(column, name, start)?;
+        let mut shape = vec![column.len()];
+        let mut inner = column.clone();
+        while matches!(inner.dtype(), DataType::List(_)) {
+            let lists = guarded(&self.path, || inner.rechunk().list().cloned())?;
+            let mut lengths = lists
+                .downcast_iter()
+                .flat_map(|lists| lists.offsets().lengths());
+            let width = lengths.next().unwrap_or(0);
+            if let Some(at) = lengths.position(|length| length != width) {
+                let per_row = shape[1..].iter().product::<usize>().max(1);
+                return Err(Error::input(format!(
+                    "{}: found lists of different lengths in column `{name}`, {width} numbers at row {start} and others \
+                     at row {}, expected the same in each row; pad or remove such rows",
+                    self.path.display(),
+                    start + (at + 1) / per_row
+                )));
+            }
+            shape.push(width);
+            let chunk = lists.downcast_iter().next().map(|lists| {
+                let (first, length) = (lists.offsets().first(), lists.offsets().range());
+                lists.values().sliced(*first as usize, length as usize)
+            });
+            let Some(values) = chunk else { break };
+            inner = guarded(&self.path, || Series::from_arrow(name.into(), values))?;
+            self.refuse_empty(&inner, name, start)?;
+        }
+        Ok((shape, inner))
+    }
+
+    /// The labels of `column` as words.
+    fn words(&self, column: &Series, name: &str, start: usize) -> Result<Vec<String>> {
+        self.refuse_empty(column, name, start)?;
+        let failed = |dtype: &DataType| {
+            Error::input(format!(
+                "{}: found the column `{name}` of type {dtype}, expected integers or texts as labels; choose others with \
+                 --labels",
+                self.path.display()
+            ))
+        };
+        if let Ok(texts) = column.str() {
+            return Ok(texts.iter().flatten().map(str::to_owned).collect());
+        }
+        match column.dtype() {
+            DataType::Boolean => {
+                let flags = guarded(&self.path, || column.bool().cloned())?;
+                Ok(flags
+                    .iter()
+                    .flatten()
+                    .map(|flag| i64::from(flag).to_string())
+                    .collect())
+            }
+            dtype if dtype.is_integer() => {
+                let whole = guarded(&self.path, || column.cast(&DataType::Int64))?;
+                let whole = guarded(&self.path, || whole.i64().cloned())?;
+                Ok(whole.iter().flatten().map(|v| v.to_string()).collect())
+            }
+            DataType::Float32 | DataType::Float64 => {
+                let values = guarded(&self.path, || column.cast(&DataType::Float64))?;
+                let values = guarded(&self.path, || values.f64().cloned())?;
+                let integers = values.iter().flatten().all(|v| v.fract() == 0.0);
+                match integers {
+                    true => Ok(values.iter().flatten().map(|v| format!("{v:.0}")).collect()),
+                    false => Err(failed(column.dtype())),
+                }
+            }
+            dtype => Err(failed(dtype)),
+        }
+    }
+
+    fn doubles(&self, column: &Series, name: &str) -> Result<Vec<f64>> {
+        let real = guarded(&self.path, || column.cast(&DataType::Float64))?;
+        let real = guarded(&self.path, || real.f64().cloned())?;
+        let values: Vec<f64> = real.iter().flatten().collect();
+        let is_wide = matches!(column.dtype(), DataType::Int64 | DataType::UInt64);
+        if is_wide
+            && values
+                .iter()
+                .any(|v| v.abs() >= (1u64 << f64::MANTISSA_DIGITS) as f64)
+        {
+            return Err(Error::input(format!(
+                "{}: found integers beyond 2^53 in column `{name}`, expected numbers that f64 holds exactly; choose \
+                 others with --only",
+                self.path.display()
+            )));
+        }
+        Ok(values)
+    }
+}
+
+/// The type that holds every number of this type exactly.
+fn number(dtype: &DataType) -> Number {
+    match dtype {
+        DataType::Boolean | DataType::UInt8 => Number::U8,
+        DataType::Int8 | DataType::Int16 | DataType::UInt16 | DataType::Float32 => Number::F32,
+        DataType::Int32
+        | DataType::Int64
+        | DataType::UInt32
+        | DataType::UInt64
+        | DataType::Float64 => Number::F64,
+        // f16
+        _ => Number::F32,
+    }
+}
+
+fn wider(a: Number, b: Number) -> Number {
+    match (a, b) {
+        (Number::F64, _) | (_, Number::F64) => Number::F64,
+        (Number::U8, Number::U8) => Number::U8,
+        _ => Number::F32,
+    }
+}
+
+/// Passes `values` on as numbers of type `number`, which holds them exactly.
+fn pass(values: &[f64], number: Number, at: usize, sink: &mut Sink<'_>) -> Result<()> {
+    match number {
+        Number::U8 => {
+            let bytes: Vec<u8> = values.iter().map(|&v| v as u8).collect();
+            sink(at, OutData::U8(&bytes))
+        }
+        Number::F64 => sink(at, OutData::F64(values)),
+        _ => {
+            let single: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+            sink(at, OutData::F32(&single))
+        }
+    }
+}
+
+impl Source for Parquet {
+    fn arrays(&self) -> Vec<Array> {
+        let mut numbers = self.numbers.iter().copied();
+        let mut next = || numbers.next().unwrap_or(Number::F32);
+        let mut arrays = Vec::new();
+        let array = |name: Option<&str>, shape: Vec<usize>, number| Array {
+            name: name.map(str::to_owned),
+            shape,
+            number,
+            classes: Vec::new(),
+        };
+        if !self.flat.is_empty() {
+            arrays.push(array(None, vec![self.rows, self.flat.len()], next()));
+        }
+        let is_alone = self.lists.len() == 1 && self.flat.is_empty();
+        for (name, item) in &self.lists {
+            let shape = [&[self.rows], item.as_slice()].concat();
+            arrays.push(array(
+                Some(name.as_str()).filter(|_| !is_alone),
+                shape,
+                next(),
+            ));
+        }
+        if self.labels.is_some() {
+            let mut labels = array(Some("labels"), vec![self.rows], Number::I64);
+            labels.classes.clone_from(&self.classes);
+            arrays.push(labels);
+        }
+        arrays
+    }
+
+    fn pour(&mut self, sink: &mut Sink<'_>) -> Result<()> {
+        for &(start, rows) in &self.blocks {
+            let frame = self.read(start, rows)?;
+            let mut at = 0;
+            if !self.flat.is_empty() {
+                let mut columns = Vec::new();
+                for name in &self.flat {
+                    let column = self.column(&frame, name)?;
+                    self.refuse_empty(&column, name, start)?;
+                    columns.push(self.doubles(&column, name)?);
+                }
+                let values: Vec<f64> = (0..rows)
+                    .flat_map(|row| columns.iter().map(move |column| column[row]))
+                    .collect();
+                pass(&values, self.numbers[at], at, sink)?;
+                at += 1;
+            }
+            for (name, item) in &self.lists {
+                let (shape, inner) = self.flattened(&self.column(&frame, name)?, name, start)?;
+                if shape[1..] != *item {
+                    return Err(Error::input(format!(
+                        "{}: found lists of shape {:?} in column `{name}` at row {start}, expected {item:?} as at row 0; \
+                         pad or remove such rows",
+                        self.path.display(),
+                        &shape[1..]
+                    )));
+                }
+                pass(&self.doubles(&inner, name)?, self.numbers[at], at, sink)?;
+                at += 1;
+            }
+            if let Some(name) = &self.labels {
+                let words = self.words(&self.column(&frame, name)?, name, start)?;
+                let labels = words.iter().map(|word| label(word, &self.classes));
+                let labels: Vec<i64> = labels.map(|label| label.unwrap_or(-1)).collect();
+                sink(at, OutData::I64(&labels))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(name) = &self.labels {
+            notes.push(format!("the labels are the column `{name}`"));
+        }
+        if !self.left_out.is_empty() {
+            let out = shown(&self.left_out);
+            notes.push(format!(
+                "left out beside the lists: {out}; choose columns with --only"
+            ));
+        }
+        notes
+    }
+}

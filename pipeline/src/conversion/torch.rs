@@ -1,0 +1,193 @@
+//! Tensors that `torch.save` wrote, by the reader that `import` uses: it runs no code that a pickle may hold. A tensor
+//! is read as a whole.
+//!
+//! That reader expects a dictionary. A file of one tensor is copied, without its name, with the tensor put into a
+//! dictionary.
+
+use super::raw::{Feed, Raw, Stored};
+use latent_align_hdf5::temporary::folder_of;
+use latent_align_stages::{Error, Result};
+use pytorch_reader::{DType, PickleValue, PytorchError, PytorchReader};
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+/// The key that one tensor gets.
+const ONLY: &str = "tensor";
+/// Longest pickle that is put into a dictionary; that of one tensor has a few hundred bytes.
+const LONGEST: u64 = 1 << 20;
+
+/// The tensors of the file at `path`, those in `only` if any are given; one that is alone in the file has no name.
+/// Copies are made in the folder of `to`.
+///
+/// # Errors
+/// [`Error::Input`] for a file without tensors, or a damaged one.
+pub fn open(path: &Path, only: &[String], to: &Path) -> Result<Vec<Raw>> {
+    let refuse = |found: &dyn std::fmt::Display| {
+        Error::input(format!(
+            "{}: found {found}, expected a tensor or a dictionary of tensors (a pickle may hold code, which is not run); \
+             save one with `torch.save(x.contiguous(), \"x.pt\")`",
+            path.display()
+        ))
+    };
+    let (reader, is_alone) = match PytorchReader::new(path) {
+        Ok(reader) => (reader, false),
+        Err(PytorchError::InvalidFormat(why)) if why.contains("at the root") => {
+            let found = why.rsplit("found ").next().unwrap_or_default().to_owned();
+            let copy = with_a_dictionary(path, to).map_err(|_| {
+                refuse(&format!(
+                    "{found} alone in a format before that of PyTorch 1.6"
+                ))
+            })?;
+            let copied = PathBuf::from(format!("/proc/self/fd/{}", copy.as_raw_fd()));
+            refuse_objects(&copied).map_err(|object| refuse(&object))?;
+            let reader = PytorchReader::new(copied).map_err(|e| refuse(&e))?;
+            if reader.is_empty() {
+                return Err(refuse(&found));
+            }
+            (reader, true)
+        }
+        Err(why) => return Err(refuse(&why)),
+    };
+    if !is_alone {
+        refuse_objects(path).map_err(|object| refuse(&object))?;
+    }
+    let mut tensors: Vec<_> = reader.into_tensors().into_values().collect();
+    if tensors.is_empty() {
+        return Err(refuse(&"no tensor"));
+    }
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    let length = std::fs::metadata(path)
+        .map_err(|e| Error::file(path, e))?
+        .len();
+    let is_one = tensors.len() == 1;
+    let mut raws = Vec::new();
+    for tensor in tensors {
+        let prefix = format!("{ONLY}.");
+        let name = match is_alone {
+            true if is_one => None,
+            true => Some(tensor.name.trim_start_matches(&prefix).to_owned()),
+            false => Some(tensor.name.clone()),
+        };
+        if !only.is_empty() && !name.as_ref().is_some_and(|name| only.contains(name)) {
+            continue;
+        }
+        // a view of one element may claim any size
+        if tensor.byte_len() as u64 > length {
+            return Err(refuse(&format!(
+                "a tensor of {} bytes in a file of {length}",
+                tensor.byte_len()
+            )));
+        }
+        let place = match &name {
+            Some(name) => format!("{} ({name})", path.display()),
+            None => path.display().to_string(),
+        };
+        let (shape, stored) = (tensor.shape().to_vec(), type_of(tensor.dtype()));
+        let damaged = place.clone();
+        let feed: Feed = Box::new(move |take| {
+            let bytes = tensor.read().map_err(|e| {
+                Error::input(format!(
+                    "{damaged}: found {e}, expected a tensor; the file is truncated or damaged. Copy or save it again"
+                ))
+            })?;
+            take(&mut Cursor::new(bytes))
+        });
+        raws.push(Raw {
+            place,
+            name,
+            shape,
+            stored,
+            // `read` gives the order of bytes of this machine
+            is_big_endian: cfg!(target_endian = "big"),
+            feed,
+        });
+    }
+    Ok(raws)
+}
+
+/// Refuses a pickle that calls functions other than those that make tensors, and names the first one.
+fn refuse_objects(path: &Path) -> std::result::Result<(), String> {
+    fn first(value: PickleValue) -> Option<String> {
+        let is_harmless = |name: &str| {
+            ["torch.", "collections.", "numpy."]
+                .iter()
+                .any(|m| name.starts_with(m))
+        };
+        match value {
+            PickleValue::Unsupported(name) if !is_harmless(&name) => Some(name),
+            PickleValue::List(values) => values.into_iter().find_map(first),
+            PickleValue::Dict(values) => values.into_values().find_map(first),
+            _ => None,
+        }
+    }
+    match PytorchReader::read_pickle_data(path, None) {
+        Ok(value) => first(value).map_or(Ok(()), |name| Err(format!("a call of `{name}`"))),
+        Err(why) => Err(why.to_string()),
+    }
+}
+
+/// A copy of the zip file at `path` without a name, whose pickle P is `{ONLY: P}`.
+fn with_a_dictionary(path: &Path, to: &Path) -> std::io::Result<File> {
+    let mut archive = ZipArchive::new(BufReader::new(File::open(path)?))?;
+    let copy = tempfile::tempfile_in(folder_of(to))?;
+    let mut writer = ZipWriter::new(copy);
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    for number in 0..archive.len() {
+        let entry = archive.by_index_raw(number)?;
+        let name = entry.name()?.into_owned();
+        if !name.ends_with("/data.pkl") {
+            writer.raw_copy_file(entry)?;
+            continue;
+        }
+        drop(entry);
+        let mut pickle = Vec::new();
+        let entry = archive.by_index(number)?;
+        entry.take(LONGEST).read_to_end(&mut pickle)?;
+        writer.start_file(name, stored)?;
+        writer.write_all(&wrapped(&pickle).ok_or(std::io::ErrorKind::InvalidData)?)?;
+    }
+    Ok(writer.finish()?)
+}
+
+/// The pickle of a dictionary with the value of `pickle`; none if it does not look like one.
+fn wrapped(pickle: &[u8]) -> Option<Vec<u8>> {
+    const PROTOCOL: u8 = 0x80;
+    const EMPTY_DICT: u8 = b'}';
+    const BINUNICODE: u8 = b'X';
+    const SETITEM: u8 = b's';
+    const STOP: u8 = b'.';
+    let (&[PROTOCOL, version], rest) = pickle.split_first_chunk()? else {
+        return None;
+    };
+    let (&STOP, value) = rest.split_last()? else {
+        return None;
+    };
+    let mut made = vec![PROTOCOL, version, EMPTY_DICT, BINUNICODE];
+    made.extend((ONLY.len() as u32).to_le_bytes());
+    made.extend(ONLY.as_bytes());
+    made.extend(value);
+    made.extend([SETITEM, STOP]);
+    Some(made)
+}
+
+fn type_of(dtype: DType) -> Stored {
+    match dtype {
+        DType::Bool => Stored::Bool,
+        DType::U8 => Stored::U8,
+        DType::I8 => Stored::I8,
+        DType::U16 => Stored::U16,
+        DType::I16 => Stored::I16,
+        DType::U32 => Stored::U32,
+        DType::I32 => Stored::I32,
+        DType::U64 => Stored::U64,
+        DType::I64 => Stored::I64,
+        DType::F16 => Stored::F16,
+        DType::BF16 => Stored::BF16,
+        DType::F32 => Stored::F32,
+        DType::F64 => Stored::F64,
+    }
+}
