@@ -9,7 +9,7 @@ CONFIG ?=
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help help-all run align-full sweep verify compare-likelihoods compare-optimisers check-decoding check-molecules plan test calibration torture torture-search faults fuzz miri mutations check-energy check-two-samples check-posteriors bench bench-growth bench-peer bench-stage bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist molecules molecules-environment hdf5 python peer
+.PHONY: help help-all run align-full sweep verify compare-likelihoods compare-optimisers check-decoding check-molecules plan test calibration torture torture-search faults fuzz miri mutations check-energy check-two-samples check-posteriors bench bench-growth bench-peer bench-stage bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist molecules molecules-environment flows hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -84,6 +84,13 @@ PREFIX ?= $(HOME)/.local
 BASH = bash-completion/completions/latent-align
 ZSH  = zsh/site-functions/_latent-align
 FISH = fish/vendor_completions.d/latent-align.fish
+
+#+ make flows                                                       pretrain the flows that the binary contains, and copy them
+flows: build
+	for flow in words-16 words-64; do \
+	  $(BINARY) run configs/flows/$$flow.yaml $(ARGS) && \
+	  python3 pipeline/scripts/ship_flow.py artifacts/runs/$$flow/pretrain-flow configs/flows/$$flow || exit 1; \
+	done
 
 #+ make schema                                                      update configs/schema after a key changed
 schema: build

@@ -35,6 +35,7 @@ mod plan;
 mod process;
 mod report;
 mod run;
+mod shipped;
 mod starter;
 mod store;
 mod sweep;

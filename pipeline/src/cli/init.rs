@@ -6,18 +6,25 @@ use crate::destination::{Destination, Found};
 use crate::failure::this_command;
 use crate::process::Signals;
 use crate::run::StageMonitor;
+use crate::shipped::{FLOWS, named};
 use crate::starter::{DataAs, Request, SCHEMA, name_of, starter};
 use anyhow::Result;
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use latent_align_stages::Error;
 use std::path::{Path, PathBuf};
 
 /// Options of `init`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The HDF5 file with the features that the latents should follow: [N, D] or [N, T, D]
+    /// The HDF5 file with the features that the latents should follow, [N, D] or [N, T, D]; with
+    /// --flow, that of the data to encode
     #[arg(value_name = "FILE.h5")]
     file: Option<PathBuf>,
+    /// Follow a flow that is part of the program instead of features
+    #[arg(long, value_name = "NAME", conflicts_with = "tokens")]
+    #[arg(value_parser = PossibleValuesParser::new(FLOWS.each_ref().map(|flow| flow.name)))]
+    flow: Option<String>,
     /// The dataset in it [default: `features`, or the only suitable one]
     #[arg(long, value_name = "NAME")]
     dataset: Option<String>,
@@ -49,12 +56,23 @@ const HINT: &str = "\
 found no file, expected the HDF5 file with the features that the latents should follow, [N, D] or [N, T, D]:
   latent-align init features.h5                      scans it and writes features.yaml
   latent-align init features.h5 --data images.h5     with images or vectors to encode
+  latent-align init images.h5 --flow words-16        without features: latents follow word embeddings
 To write one with h5py: `h5py.File(\"features.h5\", \"w\")[\"features\"] = array`
 To try it without one: `latent-align generate moons --out moons.h5 --count 5000`";
 
 /// Writes the configuration, and prints the next steps.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
-    let file = arguments.file.as_deref();
+    let file = match (&arguments.flow, &arguments.data) {
+        (Some(_), Some(data)) if arguments.file.is_none() => Some(data.as_path()),
+        (Some(name), Some(data)) => {
+            return Err(Error::input(format!(
+                "init --flow {name}: found two files, expected one, that of the data to encode: {}",
+                data.display()
+            ))
+            .into());
+        }
+        _ => arguments.file.as_deref(),
+    };
     let file = file.ok_or_else(|| Error::input(format!("init: {HINT}")))?;
     let name = name_of(file);
     let out = arguments.out.clone();
@@ -70,6 +88,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
     };
     let request = Request {
         features: (file, arguments.dataset.as_deref()),
+        flow: arguments.flow.as_deref().and_then(named),
         data: arguments.data.as_deref(),
         data_dataset: arguments.data_dataset.as_deref(),
         tokens: arguments.tokens,

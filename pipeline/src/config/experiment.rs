@@ -35,8 +35,9 @@ macro_rules! experiment {
             /// artifact's identity.
             #[serde(default)]
             pub checkpoints: CheckpointConfig,
-            /// Use this finished flow instead of pretraining one: the start of its fingerprint (four or more
-            /// characters), or the path of its artifact relative to this file.
+            /// Use this finished flow instead of pretraining one: `words-16` or `words-64`, which are part of
+            /// the program, the start of its fingerprint (four or more characters), or the path of its artifact
+            /// relative to this file.
             #[serde(default)]
             pub flow: Option<String>,
             $($(#[$doc])* #[serde(default)] pub $section: Option<stages::$section::Config>,)*

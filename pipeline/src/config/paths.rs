@@ -1,6 +1,7 @@
 //! Paths in a configuration are relative to the file that names them.
 
 use super::Experiment;
+use crate::shipped;
 use latent_align_stages::{Error, Result};
 use std::path::{Component, Path, PathBuf};
 
@@ -25,6 +26,7 @@ pub fn make_absolute(experiment: &mut Experiment, file: &Path) -> Result<()> {
     }
     if let Some(flow) = &mut experiment.flow
         && !is_fingerprint_prefix(flow)
+        && shipped::named(flow).is_none()
     {
         let path = normal(&folder.join(&*flow));
         *flow = path

@@ -1,12 +1,13 @@
 //! From an experiment to the graph of the stages it needs, including those of other experiments.
 
 use super::circle::Chain;
+use super::finished::{finished_flow, key_of_shipped};
 use super::identity::identity;
 use super::planned::{Member, Plan, Planned, Verdict};
 use super::{reasons, stale_upstream};
 use crate::config::{self, Loaded};
 use crate::store::{Digests, Key, Manifest, Stage, StageOfRun, State, Store, Upstream};
-use latent_align_stages::stages::{FLOW, Made, Read, StageConfig};
+use latent_align_stages::stages::{Made, Read, StageConfig};
 use latent_align_stages::{Error, Result};
 use std::path::Path;
 
@@ -166,6 +167,16 @@ impl Planner<'_> {
                 upstream: read
                     .map(|u| (u.role.to_owned(), u.fingerprint.clone()))
                     .collect(),
+            });
+        }
+        if let Some(key) = key_of_shipped(&upstream.fingerprint) {
+            // it need not be unpacked yet
+            return Ok(Made {
+                role,
+                config: key.config,
+                seed: key.seed,
+                inputs: Vec::new(),
+                upstream: Vec::new(),
             });
         }
         let manifest = Manifest::read(&upstream.dir)?;
@@ -350,45 +361,4 @@ fn key(
         upstream,
         quick: false,
     })
-}
-
-/// The flow that an experiment names; that of a quick run is for quick runs only.
-fn finished_flow(
-    store: &Store,
-    flow: &str,
-    digests: &mut Digests,
-    quick: bool,
-) -> Result<Upstream> {
-    let dir = if config::is_fingerprint_prefix(flow) {
-        store
-            .find(Some(Stage::PretrainFlow), flow)
-            .map_err(|e| e.under("flow"))?
-    } else {
-        Path::new(flow).to_owned()
-    };
-    let wrong = |why: &str| {
-        Error::input(format!(
-            "flow: {}: {why}; expected a finished pretrain-flow artifact",
-            dir.display()
-        ))
-    };
-    match digests.state_of(&dir) {
-        State::Absent => Err(wrong("no such folder")),
-        State::Damaged(why) => Err(wrong(&why)),
-        State::Unreadable(why) => Err(wrong(&format!("cannot be read: {why}"))),
-        State::Whole(m) if m.stage != Stage::PretrainFlow => {
-            Err(wrong(&format!("an artifact of {}", m.stage)))
-        }
-        State::Whole(m) if m.quick && !quick => Err(wrong("of a quick run, which has no results")),
-        State::Whole(manifest) => {
-            let inside = store.artifact(manifest.stage, &manifest.fingerprint);
-            let same = inside.canonicalize().ok() == dir.canonicalize().ok();
-            Ok(Upstream {
-                role: FLOW,
-                stage: manifest.stage,
-                fingerprint: manifest.fingerprint,
-                dir: if same && inside.exists() { inside } else { dir },
-            })
-        }
-    }
 }

@@ -13,10 +13,11 @@ pub use monitor::StageMonitor;
 
 use crate::config::Loaded;
 use crate::console::Console;
-use crate::plan::Plan;
+use crate::plan::{Plan, shipped_key};
 use crate::process::Signals;
 use crate::report::Summary;
-use crate::store::{Digests, Store};
+use crate::shipped;
+use crate::store::{Digests, State, Store};
 use anyhow::{Context as _, Result};
 use folders::Folders;
 use latent_align_stages::devices::check_numbers;
@@ -57,6 +58,7 @@ pub fn run(
         checkpoints: experiment.checkpoints,
         run: None,
     };
+    unpack(&plan, &mut workshop)?;
     let ready = match ready(&plan, &workshop) {
         Ok(ready) => ready,
         Err(error) => {
@@ -75,6 +77,24 @@ pub fn run(
         console.note(&format!("warning: no report: {why:#}"));
     }
     outcome
+}
+
+/// Unpacks the flows of the plan that are part of the program, unless the store has them.
+fn unpack(plan: &Plan, workshop: &mut Workshop) -> Result<()> {
+    for member in &plan.experiments {
+        let flow = member.finished_flow.as_ref();
+        let name = member.loaded.experiment.flow.as_deref();
+        let Some(flow) = flow.and(name).and_then(shipped::named) else {
+            continue;
+        };
+        let key = shipped_key(flow);
+        if let State::Whole(_) = workshop.store.state(&key, &mut workshop.digests)? {
+            continue;
+        }
+        let unpacked = workshop.fill(&key, Vec::new(), |context| flow.unpack(&context.dir));
+        unpacked.with_context(|| format!("flow: {}", flow.name))?;
+    }
+    Ok(())
 }
 
 /// Opens the device and every input of the stages that must run.

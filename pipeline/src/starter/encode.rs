@@ -28,7 +28,7 @@ pub fn section(
     request: &Request,
     file: &Path,
     dataset: &str,
-    flow: &Flow,
+    width: usize,
     monitor: &dyn Monitor,
 ) -> Result<String> {
     // Before the scan, which may take long.
@@ -65,7 +65,7 @@ pub fn section(
     let steps = (100 * train / batch)
         .next_multiple_of(100)
         .clamp(1000, 20_000);
-    let (width, elements) = (flow.width(), data.item_width());
+    let elements = data.item_width();
     let tokens = tokens(elements, width);
     let (divisor, why) = maximum(data.element(), least, most);
     Ok(format!(

@@ -4,6 +4,7 @@ use super::flow::Flow;
 use super::request::{Request, SCHEMA};
 use super::yaml::{name_of, one_line};
 use super::{encode, pick};
+use crate::shipped::ShippedFlow;
 use latent_align_hdf5::FileListing;
 use latent_align_stages::Result;
 use latent_align_stages::context::Monitor;
@@ -14,6 +15,40 @@ use latent_align_stages::context::Monitor;
 /// [`Error::Input`] for a file without a suitable dataset, with several if none was named, with values
 /// that are not finite, or that can be read in several ways; errors of the scans.
 pub fn starter(request: &Request, monitor: &dyn Monitor) -> Result<String> {
+    let (file, _) = request.features;
+    let (flow, encode) = match request.flow {
+        Some(flow) => with_flow(request, flow, monitor)?,
+        None => with_features(request, monitor)?,
+    };
+    let comment = if request.schema {
+        format!("# yaml-language-server: $schema={SCHEMA}\n")
+    } else {
+        String::new()
+    };
+    let out = one_line(request.out.display());
+    Ok(format!(
+        "\
+{comment}# {of_file}: a first experiment, written by `latent-align init` after a scan.
+# Every value is a starting point; `latent-align config --defaults` shows all keys and what they mean.
+#
+#   latent-align run {out} --quick    a first try in a minute or two, whose figures are not results
+#   latent-align plan {out}           what would run, and why; nothing is computed
+#   latent-align run {out}            run it; the report has the results
+name: {name}
+
+{flow}
+{encode}
+# Likelihoods under the flow, region by region, and whether the alignment loss is a surrogate for them.
+estimate_nll:
+  points: 300   # a region
+",
+        of_file = one_line(file.display()),
+        name = name_of(request.out),
+    ))
+}
+
+/// The sections of the features' flow, and of the data to encode.
+fn with_features(request: &Request, monitor: &dyn Monitor) -> Result<(String, String)> {
     let (file, dataset) = request.features;
     let listing = FileListing::read(file)?;
     let features = pick::features(&listing, dataset)?;
@@ -28,33 +63,33 @@ pub fn starter(request: &Request, monitor: &dyn Monitor) -> Result<String> {
         (None, None) => pick::images(&listing, taken),
     };
     let encode = match &data {
-        Some(dataset) => encode::section(request, data_file, dataset, &flow, monitor)?,
+        Some(dataset) => encode::section(request, data_file, dataset, flow.width(), monitor)?,
         None => encode::without_data(&flow),
     };
-    let comment = if request.schema {
-        format!("# yaml-language-server: $schema={SCHEMA}\n")
-    } else {
-        String::new()
-    };
-    let out = one_line(request.out.display());
-    Ok(format!(
-        "\
-{comment}# {features_file}: a first experiment, written by `latent-align init` after a scan.
-# Every value is a starting point; `latent-align config --defaults` shows all keys and what they mean.
-#
-#   latent-align run {out} --quick    a first try in a minute or two, whose figures are not results
-#   latent-align plan {out}           what would run, and why; nothing is computed
-#   latent-align run {out}            run it; the report has the results
-name: {name}
+    Ok((flow.section(request.out)?, encode))
+}
 
-{flow}
-{encode}
-# Likelihoods under the flow, region by region, and whether the alignment loss is a surrogate for them.
-estimate_nll:
-  points: 300   # a region
+/// The key of a flow that is part of the program, and the section of the data to encode.
+fn with_flow(
+    request: &Request,
+    flow: &ShippedFlow,
+    monitor: &dyn Monitor,
+) -> Result<(String, String)> {
+    let (file, dataset) = request.features;
+    let data = match request.data_dataset.or(dataset) {
+        Some(named) => named.to_owned(),
+        None => pick::data(&FileListing::read(file)?, None)?,
+    };
+    let encode = encode::section(request, file, &data, flow.width, monitor)?;
+    let key = format!(
+        "\
+# The latents follow this flow, which is part of the program: {about}.
+# To use features of your own, run `latent-align init FEATURES.h5 --data {data}`.
+flow: {name}
 ",
-        features_file = one_line(file.display()),
-        name = name_of(request.out),
-        flow = flow.section(request.out)?,
-    ))
+        about = flow.about,
+        data = one_line(file.display()),
+        name = flow.name,
+    );
+    Ok((key, encode))
 }

@@ -295,6 +295,7 @@ mod tests {
         write_datasets(&path, &[("features", &shape, OutData::F32(&values))], &[]).unwrap();
         let request = Request {
             features: (&path, None),
+            flow: None,
             data: None,
             data_dataset: None,
             tokens: false,

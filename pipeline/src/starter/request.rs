@@ -1,5 +1,6 @@
 //! The request for a configuration.
 
+use crate::shipped::ShippedFlow;
 use clap::ValueEnum;
 use std::path::Path;
 
@@ -9,8 +10,10 @@ pub const SCHEMA: &str = "latent-align.schema.json";
 /// The request for a configuration.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// The file of the features, and the dataset if specified.
+    /// The file of the features, and the dataset if specified; with a flow, the file of data to encode.
     pub features: (&'a Path, Option<&'a str>),
+    /// A flow that is part of the program, in place of features.
+    pub flow: Option<&'static ShippedFlow>,
     /// The file of data to encode.
     pub data: Option<&'a Path>,
     /// The dataset in it.

@@ -48,6 +48,7 @@ mod rot;
 mod sequences;
 mod sharing;
 mod shells;
+mod shipped;
 mod slurm;
 mod starting;
 mod strangers;

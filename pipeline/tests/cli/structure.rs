@@ -115,6 +115,7 @@ pub const CRATES: [Crate; 4] = [
             "process",
             "destination",
             "conversion",
+            "shipped",
             "config",
             "tables",
             "store",
