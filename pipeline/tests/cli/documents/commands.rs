@@ -162,8 +162,8 @@ fn the_commands_for_data_of_your_own_run() {
     let images: Vec<f32> = (0..200 * 64).map(|i| noise(i, 1)).collect();
     project.write_dataset("my-images.h5", "images", &[200, 1, 8, 8], &images);
     let commands = section("Your own data");
-    let [init, quick, plan, run] = &commands[..] else {
-        panic!("expected four commands: {commands:?}");
+    let [init, shipped, quick, plan, run] = &commands[..] else {
+        panic!("expected five commands: {commands:?}");
     };
     shell(&project, init).expect(
         0,
@@ -172,6 +172,7 @@ fn the_commands_for_data_of_your_own_run() {
             quick.split("  ").next().unwrap(),
         ],
     );
+    shell(&project, shipped).expect(0, &["my-images.yaml: written"]);
     shell(&project, quick).expect(0, &["quick run: not results", "report.html"]);
     shell(&project, plan).expect(0, &["3 stages would run"]);
     let small: String = TINY.iter().map(|s| format!(" --set '{s}'")).collect();
