@@ -268,10 +268,10 @@ hdf5:
 VENV   = $(TARGET)/python
 PYTHON = $(abspath $(VENV))/bin/python
 python:
-	@$(PYTHON) -c 'import h5py, jsonschema, numpy, safetensors, tensorboard' 2>/dev/null && exit; \
+	@$(PYTHON) -c 'import h5py, jsonschema, numpy, onnxruntime, safetensors, tensorboard' 2>/dev/null && exit; \
 	python3 -c 'import ensurepip' 2>/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
 	{ apt-get update -qq && apt-get install -y -qq python3-venv; }; \
-	{ python3 -m venv --clear $(VENV) && $(PYTHON) -m pip install -q h5py jsonschema numpy safetensors tensorboard; } || \
+	{ python3 -m venv --clear $(VENV) && $(PYTHON) -m pip install -q h5py jsonschema numpy onnxruntime safetensors tensorboard; } || \
 	echo "no Python with venv and pip: tests that read files from Python will be skipped" >&2
 
 # PyTorch, for the tests of the package in python/ and for the comparison. To use another Python that has all packages:

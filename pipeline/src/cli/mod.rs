@@ -120,7 +120,7 @@ enum Chosen {
     Generate(generate::Arguments),
     /// Import a checkpoint trained elsewhere as a flow artifact
     Import(import::Arguments),
-    /// Export results to other programs: TensorBoard, or weights as safetensors
+    /// Export results to other programs: TensorBoard, safetensors, ONNX
     Export(export::Arguments),
     /// Check all checksums: artifacts, checkpoints and records of runs
     Verify(verify::Arguments),

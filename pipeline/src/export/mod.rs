@@ -6,12 +6,14 @@
 mod event;
 mod files;
 mod message;
+mod onnx;
 mod record;
 mod safetensors;
 mod source;
 mod tensorboard;
 
 pub use files::Files;
+pub use onnx::onnx;
 pub use safetensors::safetensors;
 pub use source::{Artifact, Source};
 pub use tensorboard::tensorboard;

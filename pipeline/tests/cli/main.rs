@@ -28,6 +28,7 @@ mod looking;
 mod molecules;
 mod mutations;
 mod names;
+mod onnx;
 mod optimising;
 mod parting;
 mod peer;

@@ -1,6 +1,7 @@
-//! `latent-align export tensorboard RUN` and `latent-align export safetensors RUN`
+//! `latent-align export tensorboard RUN`, `export safetensors RUN` and `export onnx RUN`
 
 mod exported;
+mod onnx;
 mod safetensors;
 mod tensorboard;
 
@@ -22,6 +23,8 @@ enum Command {
     Tensorboard(tensorboard::Arguments),
     /// Weights, checked against their digests, and optionally arrays, for PyTorch, JAX or numpy
     Safetensors(safetensors::Arguments),
+    /// Encoder and decoder as computation graphs, for ONNX Runtime and whatever else reads them
+    Onnx(onnx::Arguments),
 }
 
 /// Runs the export.
@@ -29,6 +32,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let page = match &arguments.command {
         Command::Tensorboard(arguments) => tensorboard::run(arguments, store)?,
         Command::Safetensors(arguments) => safetensors::run(arguments, store)?,
+        Command::Onnx(arguments) => onnx::run(arguments, store)?,
     };
     console.print(&page);
     Ok(())
