@@ -9,7 +9,7 @@ CONFIG ?=
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help help-all run align-full sweep verify compare-likelihoods compare-optimisers check-decoding check-molecules plan test calibration torture torture-search faults fuzz miri mutations check-energy check-two-samples check-posteriors bench bench-growth bench-peer bench-stage bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist molecules molecules-environment flows hdf5 python peer
+.PHONY: help help-all run align-full what-alignment-buys sweep verify compare-likelihoods compare-optimisers check-decoding check-molecules plan test calibration torture torture-search faults fuzz miri mutations check-energy check-two-samples check-posteriors check-autoencoder bench bench-growth bench-peer bench-stage bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist molecules molecules-environment flows hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -22,6 +22,10 @@ run: build
 ## make align-full                                                  every method of alignment, three seeds
 align-full: build
 	@$(BINARY) sweep configs/sweeps/align-full.yaml $(ARGS)
+
+#+ make what-alignment-buys                                         every regulariser and the transport, three seeds
+what-alignment-buys: build
+	@$(BINARY) sweep configs/sweeps/what-alignment-buys.yaml $(ARGS)
 
 ## make sweep [SWEEP=configs/sweeps/NAME.yaml] [ARGS=...]           run variants and seeds, tabulate them
 sweep: build
@@ -158,6 +162,10 @@ check-two-samples: hdf5
 check-posteriors: hdf5
 	LATENT_ALIGN_FULL=1 $(if $(OUT),LATENT_ALIGN_OUT=$(abspath $(OUT))) \
 	  cargo test --locked --workspace --lib how_close_it_comes -- --nocapture
+
+#+ make check-autoencoder                                           a plain autoencoder beside the same one in PyTorch, same rows
+check-autoencoder: build peer
+	$(PEER_PYTHON) pipeline/scripts/check_autoencoder.py $(BINARY) $(ARGS)
 
 #+ make bench [DEVICE=cpu]                                          time every hot path
 bench: hdf5

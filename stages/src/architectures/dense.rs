@@ -73,6 +73,14 @@ impl Dense {
     }
 }
 
+#[cfg(test)]
+impl Dense {
+    /// The layers of encoder and decoder.
+    pub fn layers(&self) -> impl Iterator<Item = &Linear> {
+        self.encoder.iter().chain(&self.decoder)
+    }
+}
+
 /// Linear layers whose sigmoid multiplies the hidden layers.
 #[derive(Module, Debug)]
 struct Gates {

@@ -7,7 +7,7 @@ use crate::fused::bernoulli;
 use crate::posteriors::{Head, Posterior, PosteriorHead};
 use crate::random::Streams;
 use crate::tensors::from_f32;
-use crate::training::initialise;
+use crate::training::{initialise, initialise_with_biases};
 use burn::module::{Module, Param};
 use burn::tensor::activation::{sigmoid, softplus};
 use burn::tensor::{Device, Tensor};
@@ -77,6 +77,14 @@ impl Autoencoder {
             autoencoder.log_scale = Some(Param::from_tensor(start));
         }
         Some(autoencoder)
+    }
+
+    /// The same initial weights with biases uniform on +-sqrt(1 / fan_in) instead of zero, as in PyTorch.
+    pub fn with_initial_biases(self, streams: Streams) -> Self {
+        Self {
+            architecture: initialise_with_biases(self.architecture, streams),
+            ..self
+        }
     }
 
     /// `data` [B, C, H, W] -> the posteriors of its latents [B * T, d].
@@ -177,6 +185,8 @@ impl Reconstruction {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::architectures::ArchitectureConfig;
+    use crate::data::DataShape;
     use crate::tensors::{from_f64, to_f64};
     use burn::tensor::DType;
 
@@ -193,6 +203,61 @@ mod tests {
             let nll = to_f64(discretised_logistic_nll(at, data, scale, 16.0)).unwrap();
             let total: f64 = nll.iter().map(|nll| (-nll).exp()).sum();
             assert!((total - 1.0).abs() < 1e-9, "{location}: {total}");
+        }
+    }
+
+    /// Fails if other weights are drawn, a layer keeps a bias of zero, or the bound is not that of its inputs.
+    #[test]
+    fn initial_biases_are_within_the_bound_of_their_layer_and_change_no_weight() {
+        let header = AutoencoderHeader {
+            architecture: ArchitectureConfig::Dense {
+                widths: vec![64],
+                gated: false,
+            },
+            latent: serde_json::from_str(r#"{"width": 5}"#).unwrap(),
+            posterior: Default::default(),
+            reconstruction: Reconstruction::Mse,
+            shape: DataShape {
+                channels: 1,
+                height: 1,
+                width: 16,
+            },
+            maximum: 1.0,
+            binarise: None,
+        };
+        let streams = Streams::new(0);
+        let plain = Autoencoder::new(&header, streams, &Device::flex()).unwrap();
+        let random = plain.clone().with_initial_biases(streams);
+        let layers = |model: &Autoencoder| {
+            let values = |tensor: Tensor<1>| to_f64(tensor).unwrap();
+            let layers = match &model.architecture {
+                Architecture::Dense(net) => net.layers(),
+                Architecture::Convolutional(_) => unreachable!(),
+            };
+            let parts = layers.map(|layer| {
+                let bias = layer.bias.as_ref().unwrap().val();
+                let [inputs, _] = layer.weight.val().dims();
+                (
+                    values(layer.weight.val().flatten(0, 1)),
+                    values(bias),
+                    inputs,
+                )
+            });
+            parts.collect::<Vec<_>>()
+        };
+        let (plain, random) = (layers(&plain), layers(&random));
+        assert_eq!(plain.len(), 4);
+        for ((weights, zeros, inputs), (same, biases, _)) in plain.iter().zip(&random) {
+            assert_eq!(weights, same);
+            assert!(zeros.iter().all(|bias| *bias == 0.0));
+            let bound = (1.0 / *inputs as f64).sqrt();
+            let largest = biases
+                .iter()
+                .fold(0.0f64, |most, bias| most.max(bias.abs()));
+            assert!(
+                largest <= bound + 1e-6 && largest > 0.4 * bound,
+                "{largest} {bound}"
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Training of an encoder and a decoder on data.
 
 use super::before;
-use super::config::{CHUNK, Config};
+use super::config::{Biases, CHUNK, Config};
 use super::diagnose::{Diagnosed, Spread, diagnose};
 use super::objective::{Objective, PART, TERMS, Terms, length, note};
 use super::outputs::Outputs;
@@ -41,7 +41,7 @@ pub fn train_on(
     };
     let begin = |device: &Device| match start {
         Some(dir) => finished(&header, dir, device),
-        None => Ok(untrained(&header, context, device)),
+        None => Ok(untrained(config, &header, context, device)),
     };
     let autoencoder = begin(&context.device.clone().autodiff())?;
     let trained = trained(config, autoencoder, data, prior, context)?;
@@ -80,9 +80,18 @@ pub fn train_on(
 }
 
 /// The initial autoencoder, on `device`.
-fn untrained(header: &AutoencoderHeader, context: &Context, device: &Device) -> Autoencoder {
+fn untrained(
+    config: &Config,
+    header: &AutoencoderHeader,
+    context: &Context,
+    device: &Device,
+) -> Autoencoder {
     let autoencoder = Autoencoder::new(header, context.streams, device);
-    autoencoder.expect("the configuration is checked: free points have no data")
+    let autoencoder = autoencoder.expect("the configuration is checked: free points have no data");
+    match config.initial_biases {
+        Biases::Zero => autoencoder,
+        Biases::Uniform => autoencoder.with_initial_biases(context.streams),
+    }
 }
 
 /// Loads the autoencoder in the directory `dir` for training on `device`, which must match `header`.
