@@ -76,7 +76,7 @@ fn epochs(bencher: Bencher, layout: &str, memory: usize) {
 
 fn ingest(path: &Path) -> Ingest {
     let source = SourceConfig {
-        file: path.to_owned(),
+        file: path.into(),
         dataset: "features".into(),
         non_finite: NonFinite::Refuse,
     };

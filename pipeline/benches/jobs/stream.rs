@@ -33,7 +33,7 @@ impl Stream {
     /// When the file cannot be read.
     pub fn new(file: &Path, batch: usize, device: &Device) -> Result<Self> {
         let source = SourceConfig {
-            file: file.to_owned(),
+            file: file.into(),
             dataset: DATASET.to_owned(),
             non_finite: NonFinite::Refuse,
         };

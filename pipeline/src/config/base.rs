@@ -147,7 +147,7 @@ mod tests {
         let flow = found.pretrain_flow.unwrap();
         assert_eq!(flow.steps, 4);
         // from the base, relative to the base
-        assert_eq!(flow.features.file, dir.path().join("sub/a.h5"));
+        assert_eq!(flow.features.file.first(), dir.path().join("sub/a.h5"));
         let autoencoder = serde_json::to_value(found.train_autoencoder.unwrap()).unwrap();
         assert_eq!(autoencoder["data"]["file"], "c.h5");
         assert_eq!(autoencoder["regulariser"]["weight"], 1.0);

@@ -1,5 +1,7 @@
 //! The experiment file: one section per stage.
 
+use latent_align_stages::Result;
+use latent_align_stages::data::Files;
 use latent_align_stages::devices::{DeviceChoice, forms};
 use latent_align_stages::problems::Problems;
 use latent_align_stages::stages::{self, Read, Sections, Stage, StageConfig};
@@ -151,6 +153,24 @@ impl Experiment {
                 experiments.for_each(&mut change);
             }
         }
+    }
+
+    /// Applies `change` to each key whose value may be several files, given with its section.
+    ///
+    /// # Errors
+    /// The first one of `change`.
+    pub fn change_files(
+        &mut self,
+        mut change: impl FnMut(&str, &mut Files) -> Result<()>,
+    ) -> Result<()> {
+        for stage in Stage::ALL {
+            if let Some(section) = self.section_mut(stage) {
+                for (key, files) in section.data_files() {
+                    change(&format!("{}.{key}", stage.section()), files)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Reports every value out of range, section by section.

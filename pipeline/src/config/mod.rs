@@ -10,6 +10,7 @@ mod differing;
 mod experiment;
 mod overrides;
 mod paths;
+mod patterns;
 mod quick;
 mod referenced;
 mod suggest;
@@ -161,7 +162,8 @@ mod tests {
     fn paths_are_relative_to_the_file_and_become_absolute() {
         let text = "name: a\npretrain_flow: {features: {file: a.h5}}\n";
         let loaded = load_text(text, &["pretrain_flow.features.file=sub/../b.h5"]).unwrap();
-        let path = loaded.experiment.pretrain_flow.unwrap().features.file;
+        let files = loaded.experiment.pretrain_flow.unwrap().features.file;
+        let path = files.first();
         assert!(path.is_absolute());
         assert!(path.ends_with("b.h5"));
         assert_eq!(path.parent(), loaded.file.parent());

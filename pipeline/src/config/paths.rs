@@ -1,6 +1,6 @@
 //! Paths in a configuration are relative to the file that names them.
 
-use super::Experiment;
+use super::{Experiment, patterns};
 use crate::shipped;
 use latent_align_stages::{Error, Result};
 use std::path::{Component, Path, PathBuf};
@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 pub fn make_absolute(experiment: &mut Experiment, file: &Path) -> Result<()> {
     let file = std::path::absolute(file).map_err(|e| Error::file(file, e))?;
     let folder = file.parent().unwrap_or(Path::new("/"));
+    experiment.change_files(|key, files| patterns::expand(key, files, folder))?;
     let mut odd = None;
     experiment.change_paths(|path| {
         *path = normal(&folder.join(&*path));

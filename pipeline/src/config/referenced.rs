@@ -157,7 +157,8 @@ mod tests {
     #[test]
     fn a_path_is_relative_to_the_experiment_that_was_asked_for() {
         let (_, found) = read(&["pretrain_flow.features.file=c.h5"]);
-        let file = found.pretrain_flow.unwrap().features.file;
+        let files = found.pretrain_flow.unwrap().features.file;
+        let file = files.first();
         assert!(
             file.ends_with("c.h5") && !file.parent().unwrap().ends_with("sub"),
             "{file:?}"

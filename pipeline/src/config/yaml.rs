@@ -498,7 +498,7 @@ mod tests {
         let found: Experiment = parse(text, "x.yaml").unwrap();
         let flow = found.pretrain_flow.unwrap();
         assert_eq!((flow.steps, flow.batch), (1000, 2));
-        assert_eq!(flow.features.file, Path::new("1e3"));
+        assert_eq!(flow.features.file.first(), Path::new("1e3"));
         assert_eq!(found.estimate_nll.unwrap().points, 50);
         for wrong in ["1.5", "1e-3", "1e30", "-1e3"] {
             let found = message(&text.replace("1e3, batch", &format!("{wrong}, batch")));

@@ -40,7 +40,7 @@ impl Input {
     /// Location of the rows.
     pub fn source(&self) -> SourceConfig {
         SourceConfig {
-            file: self.path.clone(),
+            file: self.path.clone().into(),
             dataset: self.dataset.clone(),
             non_finite: NonFinite::Refuse,
         }

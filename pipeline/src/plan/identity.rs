@@ -10,7 +10,7 @@ use std::path::PathBuf;
 ///
 /// # Errors
 /// [`Error::Input`] for values that JSON cannot represent.
-pub fn identity(config: &dyn StageConfig) -> Result<(Value, Vec<(&'static str, PathBuf)>)> {
+pub fn identity(config: &dyn StageConfig) -> Result<(Value, Vec<(String, PathBuf)>)> {
     let mut blank = config.boxed();
     let inputs = (blank.inputs().into_iter())
         .map(|(key, path)| (key, std::mem::take(path)))
@@ -39,7 +39,7 @@ mod tests {
     fn inputs_are_blanked_and_named_by_their_keys() {
         let config = flow(json!({"features": {"file": "/data/a.h5"}}));
         let (value, inputs) = identity(&config).unwrap();
-        assert_eq!(inputs, [("features.file", "/data/a.h5".into())]);
+        assert_eq!(inputs, [("features.file".into(), "/data/a.h5".into())]);
         assert_eq!(value["features"]["file"], "");
         assert_eq!(value["steps"], 3000);
     }

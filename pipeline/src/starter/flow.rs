@@ -55,7 +55,7 @@ impl Flow {
     pub fn scan(request: &Request, dataset: &str, monitor: &dyn Monitor) -> Result<Self> {
         let file = request.features.0;
         let source = SourceConfig {
-            file: file.to_owned(),
+            file: file.into(),
             dataset: dataset.to_owned(),
             non_finite: NonFinite::Drop,
         };

@@ -47,6 +47,7 @@ mod requiring;
 mod resuming;
 mod rot;
 mod sequences;
+mod several_files;
 mod sharing;
 mod shells;
 mod shipped;

@@ -10,19 +10,33 @@ use crate::stored::{ReadError, Stored};
 use crate::text::FileText;
 use crate::tree::type_name;
 use hdf5::types::VarLenUnicode;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// An HDF5 dataset that is open, with type and shape checked, but not read yet.
+/// An HDF5 dataset that is open, with type and shape checked, but not read yet. Its items may be in several files,
+/// whose datasets follow each other.
 ///
-/// Clones share the open file.
+/// Clones share the open files.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    path: PathBuf,
     name: String,
+    /// The length of the first axis is that of all files together.
     shape: Vec<usize>,
     element: Element,
     chunk_items: Option<usize>,
+    /// At least one.
+    pieces: Arc<[Piece]>,
+}
+
+/// The items in one file.
+#[derive(Debug, Clone)]
+struct Piece {
+    path: PathBuf,
+    /// The first one.
+    start: usize,
+    items: usize,
     handle: hdf5::Dataset,
     stored: Stored,
 }
@@ -62,19 +76,74 @@ impl Dataset {
         }
         let stored =
             Stored::of(&file, &handle, &shape, element).map_err(|e| Error::file(path, e))?;
-        Ok(Self {
+        let chunk_items = handle.chunk().map(|c| c[0]);
+        let piece = Piece {
             path: path.to_owned(),
-            name: absolute(name),
-            chunk_items: handle.chunk().map(|c| c[0]),
-            shape,
-            element,
+            start: 0,
+            items: shape[0],
             handle,
             stored,
+        };
+        Ok(Self {
+            name: absolute(name),
+            chunk_items,
+            shape,
+            element,
+            pieces: [piece].into(),
         })
     }
 
+    /// Opens the datasets `name` of the files at `paths` as one, in this order.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; input errors for a file that is named twice, and for items unlike those of the first file.
+    ///
+    /// # Panics
+    /// If there is no file.
+    pub fn open_all(paths: &[PathBuf], name: &str) -> Result<Self> {
+        let mut all = Self::open(&paths[0], name)?;
+        if paths.len() == 1 {
+            return Ok(all);
+        }
+        let first = all.describe();
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut seen = HashSet::new();
+        for path in paths {
+            if !seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())) {
+                return Err(Error::input(format!(
+                    "{} is named twice, expected each file of a dataset once; take it out of the list",
+                    path.display()
+                )));
+            }
+            let next = Self::open(path, name)?;
+            if next.shape[1..] != all.shape[1..] || next.element != all.element {
+                return Err(Error::input(format!(
+                    "found {}, expected items like those of {first}: the same shape and type in all files. Convert it \
+                     with numpy, or take it out of the list",
+                    next.describe()
+                )));
+            }
+            let start = pieces.last().map_or(0, |last| last.start + last.items);
+            pieces.extend(next.pieces.iter().map(|piece| Piece {
+                start,
+                ..piece.clone()
+            }));
+        }
+        all.shape[0] = pieces.iter().map(|piece| piece.items).sum();
+        all.pieces = pieces.into();
+        Ok(all)
+    }
+
+    /// The file, or the first of several.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.pieces[0].path
+    }
+
+    /// Each file in order, with the number of its items.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, usize)> {
+        self.pieces
+            .iter()
+            .map(|piece| (piece.path.as_path(), piece.items))
     }
 
     /// Absolute path of the dataset inside the file, such as `/features`.
@@ -104,13 +173,30 @@ impl Dataset {
 
     /// Such as `/features [29528, 384] f16 in data/words.h5`.
     pub fn describe(&self) -> String {
-        format!(
-            "{} {:?} {} in {}",
-            self.name,
-            self.shape,
-            self.element,
-            self.path.display()
-        )
+        let home = match &*self.pieces {
+            [first, .., last] => format!(
+                "{} files from {} to {}",
+                self.pieces.len(),
+                first.path.display(),
+                last.path.display()
+            ),
+            _ => self.path().display().to_string(),
+        };
+        format!("{} {:?} {} in {home}", self.name, self.shape, self.element)
+    }
+
+    /// The pieces that hold items of `range`, each with its own numbers of these items.
+    fn holding(&self, range: Range<usize>) -> impl Iterator<Item = (&Piece, Range<usize>)> {
+        let first = self
+            .pieces
+            .partition_point(|piece| piece.start + piece.items <= range.start);
+        let from = self.pieces[first..].iter();
+        from.take_while(move |piece| piece.start < range.end)
+            .map(move |piece| {
+                let start = range.start.max(piece.start) - piece.start;
+                let end = (range.end - piece.start).min(piece.items);
+                (piece, start..end)
+            })
     }
 
     /// Reads the items of `range`, row-major: [range.len(), item_width].
@@ -142,37 +228,57 @@ impl Dataset {
     ) -> Result<()> {
         assert!(range.end <= self.items(), "{range:?} of {}", self.items());
         assert_eq!(values.len(), range.len() * self.item_width());
-        self.stored
-            .read(&self.handle, range.clone(), values, scratch)
-            .map_err(|error| match error {
-                ReadError::TooLarge { at, value } => Error::input(format!(
-                    "`{}` in {} holds {value:e} at item {}, column {}; expected numbers that fit f32 (at most 3.4e38 in size), in which everything is computed. Rescale the features",
-                    self.name,
-                    self.path.display(),
-                    at / self.item_width(),
-                    at % self.item_width(),
-                )),
-                ReadError::Failed(reason) => Error::file(
-                    &self.path,
-                    format!(
-                        "items {} to {} of `{}` cannot be read: {reason}. The file is probably damaged; copy or create it again",
-                        range.start, range.end, self.name,
-                    ),
+        let mut rest = values;
+        for (piece, items) in self.holding(range) {
+            let (here, after) = rest.split_at_mut(items.len() * self.item_width());
+            self.read_piece(piece, items, here, scratch)?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    fn read_piece(
+        &self,
+        piece: &Piece,
+        items: Range<usize>,
+        values: &mut [f32],
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let read = piece
+            .stored
+            .read(&piece.handle, items.clone(), values, scratch);
+        read.map_err(|error| match error {
+            ReadError::TooLarge { at, value } => Error::input(format!(
+                "`{}` in {} holds {value:e} at item {}, column {}; expected numbers that fit f32 (at most 3.4e38 in size), in which everything is computed. Rescale the features",
+                self.name,
+                piece.path.display(),
+                at / self.item_width(),
+                at % self.item_width(),
+            )),
+            ReadError::Failed(reason) => Error::file(
+                &piece.path,
+                format!(
+                    "items {} to {} of `{}` cannot be read: {reason}. The file is probably damaged; copy or create it again",
+                    items.start, items.end, self.name,
                 ),
-            })
+            ),
+        })
     }
 
     /// Announces a read of the items of `range`.
     pub fn announce_items(&self, range: Range<usize>) {
-        self.stored.announce(range);
+        for (piece, items) in self.holding(range) {
+            piece.stored.announce(items);
+        }
     }
 
     /// The string attribute `name`; `None` if there is none or it is not a string.
     pub fn text_attribute(&self, name: &str) -> Option<String> {
-        if !self.handle.attr_names().ok()?.iter().any(|n| n == name) {
+        let handle = &self.pieces[0].handle;
+        if !handle.attr_names().ok()?.iter().any(|n| n == name) {
             return None;
         }
-        let attribute = self.handle.attr(name).ok()?;
+        let attribute = handle.attr(name).ok()?;
         let text: VarLenUnicode = attribute.read_scalar().ok()?;
         Some(text.text())
     }

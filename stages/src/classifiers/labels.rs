@@ -1,6 +1,6 @@
 //! The class of each item of a dataset.
 
-use crate::data::{Dataset, read_dataset_f32};
+use crate::data::{Dataset, read_beside};
 use crate::error::{Error, Result};
 use crate::tensors::from_f32;
 use burn::tensor::{Device, Tensor};
@@ -37,8 +37,8 @@ impl Labels {
         let whole = |v: f32| (0.0..LARGEST).contains(&v) && v.fract() == 0.0;
         let mut of_items: Vec<usize> = Vec::new();
         for &(data, name) in sources {
-            let read = read_dataset_f32(data.path(), name);
-            let (shape, values) = read.map_err(|error| match error.into() {
+            let read = read_beside(data, name);
+            let (shape, values) = read.map_err(|error| match error {
                 Error::Input(why) => Error::input(format!(
                     "{why}. `labels` names the class of each item, integers from 0; {renumber}"
                 )),

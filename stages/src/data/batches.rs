@@ -292,7 +292,7 @@ mod tests {
         let data = OutData::F32(&values);
         write_datasets(&file, &[("features", &[100_000, 4], data)], &[]).expect("write");
         let source = SourceConfig {
-            file,
+            file: file.into(),
             dataset: "features".into(),
             non_finite: NonFinite::Refuse,
         };
@@ -335,7 +335,7 @@ mod tests {
             let data = OutData::F32(&values);
             write_datasets(&file, &[("features", shape, data)], &[]).expect("write");
             let source = SourceConfig {
-                file: file.clone(),
+                file: file.clone().into(),
                 dataset: "features".into(),
                 non_finite: NonFinite::Refuse,
             };

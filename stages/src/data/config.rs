@@ -1,5 +1,6 @@
 //! Configuration of features: source, split and normalisation.
 
+use super::files::Files;
 use crate::error::Result;
 use crate::problems::Problems;
 use latent_align_hdf5::Dataset;
@@ -21,8 +22,8 @@ pub fn check_memory(problems: &mut Problems, mib: usize) {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
-    /// The HDF5 file, relative to the configuration file.
-    pub file: PathBuf,
+    /// The HDF5 file, relative to the configuration file; or several.
+    pub file: Files,
     /// The dataset in that file: [N, D], [N, T, D] or images [N, C, H, W]; f16, f32, f64 or u8.
     #[serde(default = "default_dataset")]
     pub dataset: String,
@@ -37,7 +38,7 @@ impl SourceConfig {
     /// # Errors
     /// As [`Dataset::open`].
     pub fn open(&self) -> Result<Dataset> {
-        Ok(Dataset::open(&self.file, &self.dataset)?)
+        Ok(Dataset::open_all(self.file.all(), &self.dataset)?)
     }
 }
 
@@ -150,9 +151,9 @@ impl PartConfig {
 pub fn files_of_parts<'a>(
     held_out: &'a mut PartConfig,
     test: &'a mut PartConfig,
-) -> impl Iterator<Item = (&'static str, &'a mut PathBuf)> {
+) -> impl Iterator<Item = (String, &'a mut PathBuf)> {
     let parts = [("held_out.file", held_out), ("test.file", test)];
-    (parts.into_iter()).filter_map(|(key, part)| Some((key, part.file.as_mut()?)))
+    (parts.into_iter()).filter_map(|(key, part)| Some((key.to_owned(), part.file.as_mut()?)))
 }
 
 /// Reports every value out of range of the held-out and test parts; `labelled` if rows have classes.

@@ -260,7 +260,7 @@ impl Ingest {
         monitor: &dyn Monitor,
     ) -> Result<Self> {
         let source = SourceConfig {
-            file: file.to_owned(),
+            file: file.into(),
             dataset: dataset.trim_start_matches('/').to_owned(),
             non_finite: NonFinite::Drop,
         };

@@ -1,9 +1,11 @@
 //! Data in HDF5: scanning, splitting, normalising, batching.
 
 mod batches;
+mod beside;
 mod binarise;
 mod config;
 mod equal;
+mod files;
 mod ingest;
 mod lattice;
 mod levels;
@@ -26,11 +28,13 @@ mod whereabouts;
 mod windows;
 
 pub use batches::Batches;
+pub use beside::read_beside;
 pub use binarise::{Binarise, Binariser};
 pub use config::{
     NonFinite, NormalisationConfig, PartConfig, Projection, SourceConfig, Whiten, check_memory,
     check_parts, files_of_parts,
 };
+pub use files::Files;
 pub use ingest::Ingest;
 pub use latent_align_hdf5::{
     Attribute, Dataset, DatasetWriter, Described, Element, NewDataset, OutData, dataset_shape,

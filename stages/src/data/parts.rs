@@ -22,7 +22,17 @@ pub(super) fn resolve(
     let items = stack.items();
     let (mut datasets, mut listed) = (Vec::new(), Vec::new());
     for (part, config) in [(Part::HeldOut, held_out), (Part::Test, test)] {
-        let file = config.file.as_deref().unwrap_or(&source.file);
+        let is_read = config.dataset.is_some() || config.indices.is_some();
+        if is_read && config.file.is_none() && source.file.are_several() {
+            return Err(Error::input(format!(
+                "{0}.file: found nothing, expected the file of the {1} part, since the data is in {2}; name it, or use a \
+                 share with `{0}: {{fraction: 0.05}}`",
+                part.key(),
+                part.word(),
+                source.file
+            )));
+        }
+        let file = config.file.as_deref().unwrap_or(source.file.first());
         if let Some(name) = &config.dataset {
             let given = Dataset::open(file, name)?;
             must_match(&stack, &given, part)?;

@@ -176,7 +176,7 @@ mod tests {
             let values = vec![0; shape.iter().product()];
             write_datasets(&file, &[("images", shape, OutData::U8(&values))], &[]).unwrap();
             let source = SourceConfig {
-                file: file.clone(),
+                file: file.clone().into(),
                 dataset: "images".into(),
                 non_finite: NonFinite::Refuse,
             };

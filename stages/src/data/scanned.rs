@@ -3,7 +3,7 @@
 use super::config::{PartConfig, SourceConfig};
 use super::rows::RowView;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// Passes to remember; each takes up to 30 bytes per item of its dataset.
@@ -33,7 +33,7 @@ impl Pass {
             return None;
         }
         let of_parts = parts.into_iter().filter_map(|part| part.file.as_deref());
-        let files = of_parts.chain([source.file.as_path()]);
+        let files = of_parts.chain(source.file.all().iter().map(PathBuf::as_path));
         Some(Self {
             asked: format!("{source:?} {view:?} {seed} {parts:?}"),
             files: files.map(state).collect::<Option<_>>()?,

@@ -2,6 +2,7 @@
 
 use super::binarise::{Binarise, Binariser};
 use super::config::{NonFinite, PartConfig, SourceConfig};
+use super::files::Files;
 use super::ingest::Ingest;
 use super::normaliser::Normaliser;
 use super::rows::{RowBlock, RowView};
@@ -16,14 +17,14 @@ use burn::tensor::{Device, Tensor};
 use latent_align_hdf5::Element;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
 
 /// The data of an autoencoder or a classifier.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// The HDF5 file, relative to the configuration file.
-    pub file: PathBuf,
+    /// The HDF5 file, relative to the configuration file; or several whose datasets follow each other, as a list or
+    /// as a pattern such as images-*.h5.
+    pub file: Files,
     /// The dataset in that file: images [N, C, H, W], or vectors [N, D] or [N, T, D], each item flat; f16, f32, f64
     /// or u8.
     #[serde(default = "default_dataset")]

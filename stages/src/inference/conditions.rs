@@ -49,7 +49,7 @@ impl OfRows {
             }
             (Condition::Rows(source), _) => source,
         };
-        let place = format!("`{}` in {}", source.dataset, source.file.display());
+        let place = format!("`{}` in {}", source.dataset, source.file);
         if let ConditionKind::Embedding { .. } = kind {
             let dataset = source.open()?;
             let width = dataset.item_width();
@@ -71,7 +71,7 @@ impl OfRows {
                 "{place}: found {found}, expected {expected}"
             )))
         };
-        let (shape, values) = read_dataset_f32(&source.file, &source.dataset)?;
+        let (shape, values) = read_dataset_f32(source.file.first(), &source.dataset)?;
         if shape.len() != 1 || shape[0] == 0 {
             return refuse(format!("shape {shape:?}"));
         }

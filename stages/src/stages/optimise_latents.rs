@@ -153,10 +153,11 @@ impl StageConfig for Config {
         }
     }
 
-    fn inputs(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
+    fn inputs(&mut self) -> Vec<(String, &mut PathBuf)> {
         let file = self.initial.file.as_mut();
         let file = file.map(|file| ("initial.file", file));
-        self.objective.input().into_iter().chain(file).collect()
+        let all = self.objective.input().into_iter().chain(file);
+        all.map(|(key, file)| (key.to_owned(), file)).collect()
     }
 
     fn prepare(&self, upstream: &Upstream, _: u64, _: &dyn Monitor) -> Result<Preparation> {

@@ -15,7 +15,7 @@ use super::reference::is_file_name;
 use super::{Preparation, Read, Sections, Stage, StageConfig, Upstream};
 use crate::context::{Context, Monitor, Summary};
 use crate::data::{
-    Batches, Ingest, Normaliser, Part, RowBlock, check_memory, check_parts, files_of_parts,
+    Batches, Files, Ingest, Normaliser, Part, RowBlock, check_memory, check_parts, files_of_parts,
 };
 use crate::devices::Numbers;
 use crate::error::{Error, Result};
@@ -54,9 +54,11 @@ impl StageConfig for Config {
     fn check(&self, problems: &mut Problems) {
         problems.section("features", |p| {
             p.require(
-                self.features.from.is_none() || is_file_name(&self.features.file),
+                self.features.from.is_none()
+                    || (is_file_name(self.features.file.first())
+                        && !self.features.file.are_several()),
                 "file",
-                self.features.file.display(),
+                &self.features.file,
                 "the name of a file in the artifact that `from` names, such as latents.h5",
             )
         });
@@ -146,14 +148,21 @@ impl StageConfig for Config {
         self.model.kind().numbers()
     }
 
-    fn inputs(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
+    fn inputs(&mut self) -> Vec<(String, &mut PathBuf)> {
         if self.features.from.is_some() {
             return Vec::new();
         }
-        let features = [("features.file", &mut self.features.file)];
-        (features.into_iter())
+        let features = self.features.file.inputs("features.file");
+        features
             .chain(files_of_parts(&mut self.held_out, &mut self.test))
             .collect()
+    }
+
+    fn data_files(&mut self) -> Vec<(&'static str, &mut Files)> {
+        match self.features.from {
+            Some(_) => Vec::new(),
+            None => vec![("features.file", &mut self.features.file)],
+        }
     }
 
     fn experiments(&mut self) -> Vec<&mut Option<PathBuf>> {
@@ -170,8 +179,8 @@ impl StageConfig for Config {
         let mut located = self.clone();
         if self.features.from.is_some() {
             let key = "pretrain_flow.features.file";
-            match upstream.file(FEATURES, key, &self.features.file)? {
-                Some(file) => located.features.file = file,
+            match upstream.file(FEATURES, key, self.features.file.first())? {
+                Some(file) => located.features.file = file.into(),
                 None => return Ok(Preparation::Wait),
             }
         }

@@ -9,6 +9,7 @@ use super::{AUTOENCODER, CLASSIFIER, FLOW, Preparation, Prepared, Read, Sections
 use super::{Stage, StageConfig, Upstream, pretrain_flow, train_autoencoder};
 use crate::context::{Context, Monitor, Summary};
 use crate::data::DataShape;
+use crate::data::Files;
 use crate::error::{Error, Result};
 use crate::figures::{filled, sample as names};
 use crate::inference::{Decoding, Grid, Partial, Sample, SampleConfig, Through, Work, go_on};
@@ -270,7 +271,13 @@ impl StageConfig for Config {
         reads
     }
 
-    fn inputs(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
+    fn inputs(&mut self) -> Vec<(String, &mut PathBuf)> {
+        let rows = self.trained_on.iter_mut();
+        rows.flat_map(|rows| rows.file.inputs("trained_on.file"))
+            .collect()
+    }
+
+    fn data_files(&mut self) -> Vec<(&'static str, &mut Files)> {
         let rows = self.trained_on.iter_mut();
         rows.map(|rows| ("trained_on.file", &mut rows.file))
             .collect()

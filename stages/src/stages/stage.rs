@@ -3,6 +3,7 @@
 use super::name::Stage;
 use super::upstream::Upstream;
 use crate::context::{Context, Monitor, Summary};
+use crate::data::Files;
 use crate::devices::Numbers;
 use crate::error::Result;
 use crate::priors::PointShape;
@@ -64,7 +65,12 @@ pub trait StageConfig: Section + Debug + Send + Sync {
     }
 
     /// Input files that are not made by a stage, with their keys within the section.
-    fn inputs(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
+    fn inputs(&mut self) -> Vec<(String, &mut PathBuf)> {
+        Vec::new()
+    }
+
+    /// Those of them that may be several files, or a pattern of their names, with their keys.
+    fn data_files(&mut self) -> Vec<(&'static str, &mut Files)> {
         Vec::new()
     }
 

@@ -7,8 +7,8 @@ use crate::classifiers::{
 };
 use crate::context::{Context, Monitor, Summary};
 use crate::data::{
-    Batches, Data, DataConfig, Dataset, Demands, Part, PartConfig, check_memory, check_parts,
-    files_of_parts,
+    Batches, Data, DataConfig, Dataset, Demands, Files, Part, PartConfig, check_memory,
+    check_parts, files_of_parts,
 };
 use crate::error::Result;
 use crate::figures::{PARAMETERS, curves, of_rows, train_classifier as names};
@@ -118,11 +118,14 @@ impl StageConfig for Config {
         check_memory(problems, self.memory_mib);
     }
 
-    fn inputs(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
-        let data = [("data.file", &mut self.data.file)];
-        (data.into_iter())
-            .chain(files_of_parts(&mut self.held_out, &mut self.test))
+    fn inputs(&mut self) -> Vec<(String, &mut PathBuf)> {
+        let data = self.data.file.inputs("data.file");
+        data.chain(files_of_parts(&mut self.held_out, &mut self.test))
             .collect()
+    }
+
+    fn data_files(&mut self) -> Vec<(&'static str, &mut Files)> {
+        vec![("data.file", &mut self.data.file)]
     }
 
     fn prepare(&self, _: &Upstream, seed: u64, monitor: &dyn Monitor) -> Result<Preparation> {

@@ -114,8 +114,8 @@ type Fitted<'a> = (&'a Made, &'a pretrain_flow::Config);
 /// Source of a prior's features.
 #[derive(PartialEq)]
 struct Source<'a> {
-    /// The digest of their file, if no stage made it.
-    file: Option<&'a str>,
+    /// The digests of their files, if no stage made them.
+    files: Vec<&'a str>,
     /// The fingerprint of their artifact, and the name of the file in it.
     artifact: Option<(&'a str, &'a Path)>,
     dataset: &'a str,
@@ -123,20 +123,27 @@ struct Source<'a> {
 
 impl<'a> Source<'a> {
     fn of((made, config): Fitted<'a>) -> Self {
-        let file = made.inputs.iter().find(|(key, _)| key == "features.file");
+        let files = made
+            .inputs
+            .iter()
+            .filter(|(key, _)| key.starts_with("features.file"));
         let artifact = made.upstream.first();
         Self {
-            file: file.map(|(_, digest)| digest.as_str()),
-            artifact: artifact.map(|(_, made)| (made.as_str(), config.features.file.as_path())),
+            files: files.map(|(_, digest)| digest.as_str()).collect(),
+            artifact: artifact.map(|(_, made)| (made.as_str(), config.features.file.first())),
             dataset: &config.features.dataset,
         }
     }
 
     fn told(&self) -> String {
-        let home = match (self.artifact, self.file) {
+        let home = match (self.artifact, self.files.as_slice()) {
             (Some((made, file)), _) => format!("{} of the artifact {made}", file.display()),
-            (_, Some(digest)) => format!("a file of digest {}", digest.get(..12).unwrap_or(digest)),
-            _ => "no file".to_owned(),
+            (_, [digest]) => format!("a file of digest {}", digest.get(..12).unwrap_or(digest)),
+            (_, []) => "no file".to_owned(),
+            (_, several) => {
+                let digests: Vec<&str> = several.iter().map(|d| d.get(..12).unwrap_or(d)).collect();
+                format!("files of digests {}", digests.join(", "))
+            }
         };
         format!("`{}` in {home}", self.dataset)
     }

@@ -4,9 +4,10 @@ mod batching;
 mod ingesting;
 mod normalising;
 mod parting;
+mod several_files;
 mod writing;
 
-use super::{NonFinite, SourceConfig, write_datasets};
+use super::{Files, NonFinite, SourceConfig, write_datasets};
 use crate::data::OutData;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,7 @@ fn fixture(name: &str) -> PathBuf {
 
 fn source(file: impl Into<PathBuf>, dataset: &str) -> SourceConfig {
     SourceConfig {
-        file: file.into(),
+        file: Files::from(file),
         dataset: dataset.to_owned(),
         non_finite: NonFinite::Refuse,
     }

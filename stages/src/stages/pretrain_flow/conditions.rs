@@ -1,7 +1,7 @@
 //! Conditions of a flow: a dataset beside the features, with one row per item.
 
 use crate::classifiers::Labels;
-use crate::data::{Ingest, PartConfig, dataset_shape, read_dataset_f32};
+use crate::data::{Ingest, PartConfig, dataset_shape, read_beside};
 use crate::error::{Error, Result};
 use crate::priors::{ConditionKind, Conditions};
 use crate::problems::Problems;
@@ -86,7 +86,7 @@ impl OfItems {
         let width = shape[1];
         let mut values = Vec::new();
         for (data, name) in sources {
-            let (shape, read) = read_dataset_f32(data.path(), name)?;
+            let (shape, read) = read_beside(data, name)?;
             let expected = [data.items(), width];
             if shape != expected || read.iter().any(|v| !v.is_finite()) {
                 let found = match shape == expected {

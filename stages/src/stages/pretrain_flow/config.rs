@@ -2,14 +2,13 @@
 
 use super::conditions::ConditionConfig;
 use super::rows::Rows;
-use crate::data::{NonFinite, NormalisationConfig, PartConfig, SourceConfig};
+use crate::data::{Files, NonFinite, NormalisationConfig, PartConfig, SourceConfig};
 use crate::priors::{Logit, ModelConfig, Noise, Offers, Schedule};
 use crate::sequences::Tokeniser;
 use crate::stages::reference::Reference;
 use crate::training::OptimiserConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
 
 /// Fit a prior to target features: a flow-matching model, or another kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -82,9 +81,10 @@ pub struct FeaturesConfig {
     /// `{experiment: other.yaml, stage: train_autoencoder}`. Missing artifacts are computed first.
     #[serde(default)]
     pub from: Option<Reference>,
-    /// The HDF5 file, relative to the configuration file; with `from`, the name of a file in that artifact, such as
+    /// The HDF5 file, relative to the configuration file; or several whose datasets follow each other, as a list or as
+    /// a pattern such as features-*.h5; with `from`, the name of a file in that artifact, such as
     /// latents.h5; with `tokeniser`, a text file with one sequence per line.
-    pub file: PathBuf,
+    pub file: Files,
     /// The dataset in it: features [N, D] or tokens [N, T, D], or images [N, C, H, W] or [N, H, W] with
     /// `rows: {patches: P}`; f16, f32, f64 or u8.
     #[serde(default = "defaults::dataset")]

@@ -54,6 +54,7 @@ pub fn check(config: &Config, problems: &mut Problems) {
     let numbers = matches!(tokeniser, Tokeniser::Ids { .. });
     let kind = format!("`{}`", config.model.name());
     let dataset = format!("`{}`", features.dataset);
+    let files = config.features.file.to_string();
     let compared = config.compared.to_string();
     let memory = config.memory_mib.to_string();
     // key, whether it applies to sequences, what was found, and what was expected
@@ -105,6 +106,12 @@ pub fn check(config: &Config, problems: &mut Problems) {
             config.condition.is_none(),
             "a condition",
             "none: flows over sequences are unconditional",
+        ),
+        (
+            "features.file",
+            !config.features.file.are_several(),
+            &files,
+            "one text file: join them",
         ),
         (
             "compared",
@@ -169,7 +176,7 @@ pub fn prepare(
 ) -> Result<Prepared> {
     let features = &config.features;
     let source = SequenceSource {
-        file: features.file.clone(),
+        file: features.file.first().to_owned(),
         dataset: features.dataset.clone(),
         tokeniser: tokeniser.clone(),
         longest: features.longest,
@@ -183,7 +190,7 @@ pub fn prepare(
         true => Err(Error::input(format!(
             "{}: found no sequence in the {} part of {} ({} of them different), expected at least \
              one; give more sequences, or raise pretrain_flow.{}.fraction",
-            features.file.display(),
+            features.file,
             part.word(),
             found.sequences,
             found.sequences - found.duplicates,

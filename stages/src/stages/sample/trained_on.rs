@@ -4,7 +4,7 @@
 use crate::comparison::nearest_rows;
 use crate::context::{Context, Monitor, Summary};
 use crate::data::{
-    Dataset, Ingest, NonFinite, Part, RowView, Scan, SourceConfig, Split, read_texts,
+    Dataset, Files, Ingest, NonFinite, Part, RowView, Scan, SourceConfig, Split, read_texts,
 };
 use crate::error::{Error, Result};
 use crate::figures::sample as names;
@@ -13,7 +13,7 @@ use crate::priors::KeptPoints;
 use crate::tensors::spread_indices;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Number of samples, and of unseen rows, whose nearest training row is searched.
 const COMPARED: usize = 1000;
@@ -26,8 +26,8 @@ const NEAR: f64 = 0.05;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainedOnConfig {
-    /// The HDF5 file of the flow's features, relative to the configuration file.
-    pub file: PathBuf,
+    /// The HDF5 file of the flow's features, relative to the configuration file; or all of them, in order.
+    pub file: Files,
     /// The dataset of the flow's features in that file.
     pub dataset: String,
     /// A dataset `[N]` of texts in that file with the name of each row.
@@ -50,7 +50,7 @@ impl TrainedOnConfig {
     /// File errors; input errors for a dataset without numbers, and for names that do not match.
     pub fn read(&self) -> Result<(Dataset, Option<Vec<String>>)> {
         let data = self.source().open()?;
-        let names = (self.names.as_ref()).map(|name| named(name, &self.file, data.items()));
+        let names = (self.names.as_ref()).map(|name| named(name, &data));
         Ok((data, names.transpose()?))
     }
 }
@@ -211,14 +211,18 @@ pub fn items(kept: &KeptPoints) -> impl Iterator<Item = usize> {
 }
 
 /// The names of `items` rows in the dataset `name` of `file`.
-fn named(name: &str, file: &Path, items: usize) -> Result<Vec<String>> {
-    let names = read_texts(file, name)?;
+fn named(name: &str, data: &Dataset) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for (file, _) in data.files() {
+        names.extend(read_texts(file, name)?);
+    }
+    let items = data.items();
     if names.len() == items {
         return Ok(names);
     }
     Err(Error::input(format!(
         "sample.trained_on.names: found {} texts in `{name}` of {}, expected {items}, one per row",
         names.len(),
-        file.display()
+        data.describe()
     )))
 }

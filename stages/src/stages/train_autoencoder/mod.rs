@@ -22,7 +22,7 @@ use crate::alignment::Against;
 use crate::architectures::ArchitectureConfig;
 use crate::autoencoders::Reconstruction;
 use crate::context::{Context, Monitor, Summary};
-use crate::data::{Data, Demands, Element, Part, files_of_parts};
+use crate::data::{Data, Demands, Element, Files, Part, files_of_parts};
 use crate::devices::Numbers;
 use crate::error::{Error, Result};
 use crate::priors::{KeptPoints, Placement, PointShape};
@@ -100,11 +100,16 @@ impl StageConfig for Config {
         Some(self.precision.numbers("precision"))
     }
 
-    fn inputs(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
+    fn inputs(&mut self) -> Vec<(String, &mut PathBuf)> {
         let data = self.data.iter_mut();
-        data.map(|data| ("data.file", &mut data.file))
+        data.flat_map(|data| data.file.inputs("data.file"))
             .chain(files_of_parts(&mut self.held_out, &mut self.test))
             .collect()
+    }
+
+    fn data_files(&mut self) -> Vec<(&'static str, &mut Files)> {
+        let data = self.data.iter_mut();
+        data.map(|data| ("data.file", &mut data.file)).collect()
     }
 
     fn experiments(&mut self) -> Vec<&mut Option<PathBuf>> {
