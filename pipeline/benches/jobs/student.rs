@@ -6,7 +6,7 @@ use burn::module::Module as _;
 use burn::tensor::{Device, Tensor};
 use latent_align_stages::Result;
 use latent_align_stages::alignment::{
-    DistributionMatching, Given, Regulariser, RegulariserKind as _,
+    DistributionMatching, Encoded, Given, Regulariser, RegulariserKind as _,
 };
 use latent_align_stages::architectures::ArchitectureConfig;
 use latent_align_stages::autoencoders::{
@@ -114,6 +114,7 @@ impl TrainWithStudent {
             prior,
             witness: None,
             features: None,
+            of_rows: None,
             elements: 1.0,
             latent: header.latent.shape(),
             steps: 1 << 32,
@@ -143,7 +144,14 @@ impl TrainWithStudent {
         let drawn = posterior.draw(&mut rng);
         let decoded = model.decode(drawn.latents.clone());
         let losses = model.reconstruction_losses(Reconstruction::Mse, decoded, self.images.clone());
-        let term = self.regulariser.term(&drawn, &*posterior, &mut rng)?;
+        let term = self.regulariser.term(
+            Encoded {
+                drawn: &drawn,
+                posterior: &*posterior,
+                items: &[],
+            },
+            &mut rng,
+        )?;
         Ok(([losses.mean(), term], drawn.latents))
     }
 }

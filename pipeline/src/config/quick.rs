@@ -115,7 +115,7 @@ mod tests {
         early_stopping embedding every every_steps exact features fill fitted_to frequencies generations head_width \
         hidden inducing keep latent layers length levels longest matrices memory_mib newest numbers partners patches \
         population probes productions projections quantisation retries seed shallow_blocks shallow_layers shape split \
-        student_steps times tokens tournament width widths";
+        student_steps times token tokens tournament width widths";
 
     /// Fails if a new key, such as a number of evaluations, would stay as large in a quick run.
     #[test]

@@ -30,6 +30,7 @@ mod mutations;
 mod names;
 mod onnx;
 mod optimising;
+mod paired_features;
 mod parting;
 mod peer;
 mod planning;

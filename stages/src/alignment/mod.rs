@@ -12,7 +12,7 @@ mod weighting;
 pub use estimator::{Draws, Estimates, RULES, check_draws};
 pub use loss::{alignment_loss, alignment_times};
 pub use regularisers::{
-    Against, Alignment, DistributionMatching, Energy, FlowKl, Given, Kl, Mmd, Nll, Nothing,
-    Regulariser, RegulariserConfig, RegulariserKind, Sampling, SlicedWasserstein,
+    Against, Alignment, DistributionMatching, Encoded, Energy, Features, FlowKl, Given, Kl, Mmd,
+    Nll, Nothing, Regulariser, RegulariserConfig, RegulariserKind, Sampling, SlicedWasserstein,
 };
 pub use weighting::{TRUNCATION, Weighted, Weighting, check_truncation};

@@ -1,13 +1,12 @@
 //! The alignment loss (Li et al.).
 
 use super::kind::{
-    DRAWS, Given, Regulariser, RegulariserKind, WEIGHT, check_draws, check_entropy, check_weight,
-    less_entropy,
+    DRAWS, Encoded, Given, Regulariser, RegulariserKind, WEIGHT, check_draws, check_entropy,
+    check_weight, less_entropy,
 };
 use super::weighted_loss::WeightedLoss;
 use crate::alignment::weighting::{TRUNCATION, Weighted, Weighting, check_truncation};
 use crate::error::Result;
-use crate::posteriors::{Draw, Posterior};
 use crate::priors::Offers;
 use crate::problems::Problems;
 use burn::tensor::Tensor;
@@ -85,7 +84,13 @@ struct Loss<'a> {
 }
 
 impl Regulariser for Loss<'_> {
-    fn term(&self, drawn: &Draw, posterior: &dyn Posterior, rng: &mut Pcg64) -> Result<Tensor<1>> {
+    fn term(
+        &self,
+        Encoded {
+            drawn, posterior, ..
+        }: Encoded,
+        rng: &mut Pcg64,
+    ) -> Result<Tensor<1>> {
         let loss = self.loss.of(drawn.latents.clone(), self.draws, rng);
         Ok(less_entropy(loss, self.entropy, drawn, posterior))
     }

@@ -2,7 +2,9 @@
 //! tested as soon as it is listed.
 
 use super::*;
+use crate::classifiers::LabelledFeatures;
 use crate::context::{Context, Silent};
+use crate::data::Part;
 use crate::numerics::{mean, standard_error};
 use crate::posteriors::{Draw, Gaussian, Head, Posterior, PosteriorConfig, PosteriorHead};
 use crate::priors::{
@@ -93,11 +95,23 @@ pub(super) fn fitted(config: &ModelConfig) -> Box<dyn Prior> {
     kind.load(&path, SHAPE, None, &place).unwrap()
 }
 
+/// A classifier's features of as many rows as any test has.
+pub(super) static OF_ROWS: LazyLock<LabelledFeatures> = LazyLock::new(|| {
+    let (count, width) = (400, 3);
+    let values = Streams::new(9).normal("features of rows", 0, count * width);
+    let rows = values.chunks(width).enumerate();
+    let rows = rows.map(|(item, row)| (item, 0, Part::Train, row));
+    let dir = tempfile::tempdir().unwrap();
+    LabelledFeatures::write(rows.collect(), width, dir.path()).unwrap();
+    LabelledFeatures::load(dir.path()).unwrap()
+});
+
 fn given(prior: &dyn Prior) -> Given<'_> {
     Given {
         prior,
         witness: None,
         features: Some(&FEATURES),
+        of_rows: Some(&OF_ROWS),
         elements: 0.5,
         latent: SHAPE,
         steps: 10,
@@ -133,7 +147,13 @@ fn posterior(rows: usize, moved: f32, device: &Device) -> (Box<dyn Posterior>, [
 fn term(regulariser: &dyn Regulariser, posterior: &dyn Posterior, draw: u64) -> Tensor<1> {
     let mut rng = Streams::new(4).at("draws", draw);
     let drawn = posterior.draw(&mut rng);
-    regulariser.term(&drawn, posterior, &mut rng).unwrap()
+    let items: Vec<usize> = (0..posterior.centre().dims()[0]).collect();
+    let encoded = Encoded {
+        drawn: &drawn,
+        posterior,
+        items: &items,
+    };
+    regulariser.term(encoded, &mut rng).unwrap()
 }
 
 /// Fails if a term is cut off from the encoder, or has the wrong gradient.

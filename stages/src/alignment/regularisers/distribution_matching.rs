@@ -1,13 +1,12 @@
 //! Distribution matching: the alignment loss minus that of a student flow, which is trained on the latents.
 
 use super::kind::{
-    DRAWS, Given, Regulariser, RegulariserKind, WEIGHT, check_draws, check_weight, lacks,
+    DRAWS, Encoded, Given, Regulariser, RegulariserKind, WEIGHT, check_draws, check_weight, lacks,
 };
 use super::latents::Latents;
 use crate::alignment::student::{Gradient, Schedule, Student, Teacher};
 use crate::error::{Error, Result};
 use crate::persist::Resumable;
-use crate::posteriors::{Draw, Posterior};
 use crate::priors::{Offers, VelocityNetwork, VelocityNetworkConfig};
 use crate::problems::Problems;
 use burn::tensor::Tensor;
@@ -117,7 +116,7 @@ struct Matching<'a> {
 }
 
 impl Regulariser for Matching<'_> {
-    fn term(&self, drawn: &Draw, _: &dyn Posterior, rng: &mut Pcg64) -> Result<Tensor<1>> {
+    fn term(&self, Encoded { drawn, .. }: Encoded, rng: &mut Pcg64) -> Result<Tensor<1>> {
         let latents = drawn.latents.clone();
         let (gradient, draws) = (self.config.gradient, self.config.draws);
         let loss = (self.student).matching_loss(latents, gradient, draws, rng);

@@ -1,11 +1,10 @@
 //! The energy distance to target samples.
 
-use super::kind::{Given, Regulariser, RegulariserKind, check_weight};
+use super::kind::{Encoded, Given, Regulariser, RegulariserKind, check_weight};
 use super::latents::Latents;
 use super::samples::{Samples, mean_of_pairs, squared_distances};
 use super::sampling::{BATCH, Sampling};
 use crate::error::Result;
-use crate::posteriors::{Draw, Posterior};
 use crate::problems::Problems;
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
@@ -70,7 +69,7 @@ struct Distance<'a> {
 }
 
 impl Regulariser for Distance<'_> {
-    fn term(&self, drawn: &Draw, _: &dyn Posterior, rng: &mut Pcg64) -> Result<Tensor<1>> {
+    fn term(&self, Encoded { drawn, .. }: Encoded, rng: &mut Pcg64) -> Result<Tensor<1>> {
         let latents = self.samples.compared(drawn.latents.clone(), rng);
         let targets = self.samples.tensor(usize::MAX, &latents, rng);
         Ok(energy_distance(&latents, &targets))

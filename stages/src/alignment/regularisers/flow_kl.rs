@@ -1,13 +1,12 @@
 //! The KL divergence from the flow by its likelihood-weighted loss.
 
 use super::kind::{
-    Against, DRAWS, Given, Regulariser, RegulariserKind, check_draws, check_weight, is_zero,
-    less_entropy,
+    Against, DRAWS, Encoded, Given, Regulariser, RegulariserKind, check_draws, check_weight,
+    is_zero, less_entropy,
 };
 use super::weighted_loss::WeightedLoss;
 use crate::alignment::weighting::{TRUNCATION, Weighted, Weighting, check_truncation};
 use crate::error::Result;
-use crate::posteriors::{Draw, Posterior};
 use crate::priors::Offers;
 use crate::problems::Problems;
 use burn::tensor::Tensor;
@@ -93,7 +92,13 @@ struct Divergence<'a> {
 }
 
 impl Regulariser for Divergence<'_> {
-    fn term(&self, drawn: &Draw, posterior: &dyn Posterior, rng: &mut Pcg64) -> Result<Tensor<1>> {
+    fn term(
+        &self,
+        Encoded {
+            drawn, posterior, ..
+        }: Encoded,
+        rng: &mut Pcg64,
+    ) -> Result<Tensor<1>> {
         let nll = self.loss.of(drawn.latents.clone(), self.draws, rng);
         let kl = less_entropy(nll, 1.0, drawn, posterior);
         Ok(kl.mul_scalar(self.elements))

@@ -2,6 +2,7 @@
 
 use super::sampling::Sampling;
 use crate::alignment::weighting::Weighted;
+use crate::classifiers::LabelledFeatures;
 use crate::error::{Error, Result};
 use crate::persist::Resumable;
 use crate::posteriors::{Draw, Posterior, mean_over_elements};
@@ -15,6 +16,9 @@ use rand_pcg::Pcg64;
 pub trait RegulariserKind {
     /// Reports every value out of range.
     fn check(&self, _problems: &mut Problems) {}
+
+    /// Reports values that do not match latents of shape `latent`.
+    fn check_latents(&self, _latent: PointShape, _problems: &mut Problems) {}
 
     /// Weight of the term, in the inverse of the term's unit.
     fn weight(&self) -> f64;
@@ -32,6 +36,11 @@ pub trait RegulariserKind {
     /// The target samples that it compares latents with, if any.
     fn samples(&self) -> Option<Sampling> {
         None
+    }
+
+    /// Whether it compares latents with a classifier's features of the same rows.
+    fn needs_rows(&self) -> bool {
+        false
     }
 
     /// Whether it moves latents towards the prior that was fitted to the features.
@@ -77,6 +86,8 @@ pub struct Given<'a> {
     pub witness: Option<&'a Witness>,
     /// Training features of the prior as its points, if they are kept with it.
     pub features: Option<&'a KeptPoints>,
+    /// A classifier's features of the rows of data, if configured.
+    pub of_rows: Option<&'a LabelledFeatures>,
     /// Latent elements per element of data: converts a mean over latents into a mean over data.
     pub elements: f64,
     /// The shape of the latents of a row of data.
@@ -87,14 +98,24 @@ pub struct Given<'a> {
     pub streams: Streams,
 }
 
+/// Rows of data as the encoder sees them.
+#[derive(Clone, Copy)]
+pub struct Encoded<'a> {
+    /// Their latents.
+    pub drawn: &'a Draw,
+    /// The posteriors from which these are drawn.
+    pub posterior: &'a dyn Posterior,
+    /// The item of each row in the data; empty for free points.
+    pub items: &'a [usize],
+}
+
 /// A regulariser under a frozen prior.
 pub trait Regulariser {
-    /// The term `[1]` before its weight, of latents `drawn` from `posterior`, differentiable with respect to the
-    /// encoder's outputs.
+    /// The term `[1]` before its weight, differentiable with respect to the encoder's outputs.
     ///
     /// # Errors
-    /// Numerical errors of a prior whose NLL needs an ODE.
-    fn term(&self, drawn: &Draw, posterior: &dyn Posterior, rng: &mut Pcg64) -> Result<Tensor<1>>;
+    /// Numerical errors of a prior whose NLL needs an ODE; an input error for rows without features.
+    fn term(&self, encoded: Encoded, rng: &mut Pcg64) -> Result<Tensor<1>>;
 
     /// Trains on the latents [n, d] of a step, if the regulariser has a trained part.
     fn learn(&mut self, _latents: Tensor<2>, _rng: &mut Pcg64) {}

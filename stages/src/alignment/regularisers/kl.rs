@@ -1,8 +1,8 @@
 //! The KL divergence from the standard normal distribution, as in a VAE.
 
-use super::kind::{Against, Given, Regulariser, RegulariserKind, check_weight, is_zero};
+use super::kind::{Against, Encoded, Given, Regulariser, RegulariserKind, check_weight, is_zero};
 use crate::error::Result;
-use crate::posteriors::{Draw, Posterior, mean_over_elements};
+use crate::posteriors::mean_over_elements;
 use crate::priors::normal_nll;
 use crate::problems::Problems;
 use burn::tensor::Tensor;
@@ -66,7 +66,13 @@ struct Divergence {
 }
 
 impl Regulariser for Divergence {
-    fn term(&self, drawn: &Draw, posterior: &dyn Posterior, _: &mut Pcg64) -> Result<Tensor<1>> {
+    fn term(
+        &self,
+        Encoded {
+            drawn, posterior, ..
+        }: Encoded,
+        _: &mut Pcg64,
+    ) -> Result<Tensor<1>> {
         let latents = &drawn.latents;
         let kl = match posterior.kl_to_normal() {
             Some(kl) => mean_over_elements(kl, latents),

@@ -9,6 +9,7 @@ mod alignment;
 mod conformance;
 mod distribution_matching;
 mod energy;
+mod features;
 mod flow_kl;
 mod kind;
 mod kl;
@@ -26,8 +27,9 @@ mod weighted_loss;
 pub use alignment::Alignment;
 pub use distribution_matching::DistributionMatching;
 pub use energy::Energy;
+pub use features::Features;
 pub use flow_kl::FlowKl;
-pub use kind::{Against, Given, Regulariser, RegulariserKind};
+pub use kind::{Against, Encoded, Given, Regulariser, RegulariserKind};
 pub use kl::Kl;
 pub use mmd::Mmd;
 pub use nll::Nll;
@@ -71,6 +73,9 @@ pub enum RegulariserConfig {
     /// The maximum mean discrepancy to minibatches of the target's features, without a flow (Gretton et al. 2012;
     /// Tolstikhin et al. 2017, arXiv 1711.01558).
     Mmd(Mmd),
+    /// Explicit feature alignment: a cosine or smooth-L1 distance between a token and a classifier's features of the
+    /// same row (Yu et al. 2024, arXiv 2410.06940; Yao et al. 2025, arXiv 2501.01423). It does not use the prior.
+    Features(Features),
 }
 
 impl Default for RegulariserConfig {
@@ -92,6 +97,7 @@ impl RegulariserConfig {
             Self::Energy(config) => config,
             Self::SlicedWasserstein(config) => config,
             Self::Mmd(config) => config,
+            Self::Features(config) => config,
         }
     }
 
@@ -107,13 +113,15 @@ impl RegulariserConfig {
             Self::Energy(Energy::default()),
             Self::SlicedWasserstein(SlicedWasserstein::default()),
             Self::Mmd(Mmd::default()),
+            Self::Features(Features::default()),
         ]
     }
 
-    /// The key of another experiment's file whose prior is used, if the kind has one.
+    /// The key of another experiment's file whose prior or classifier is used, if the kind has one.
     pub fn experiment(&mut self) -> Option<&mut Option<PathBuf>> {
         match self {
             Self::Nll(config) => Some(&mut config.prior),
+            Self::Features(config) => Some(&mut config.classifier),
             _ => None,
         }
     }

@@ -1,11 +1,11 @@
 //! The exact NLL under the prior.
 
 use super::kind::{
-    Against, Given, Regulariser, RegulariserKind, WEIGHT, check_entropy, check_weight, less_entropy,
+    Against, Encoded, Given, Regulariser, RegulariserKind, WEIGHT, check_entropy, check_weight,
+    less_entropy,
 };
 use crate::error::Result;
 use crate::numerics::mean;
-use crate::posteriors::{Draw, Posterior};
 use crate::priors::{NllOptions, Points, Prior, Witness};
 use crate::problems::Problems;
 use crate::tensors::{from_f32, from_f64};
@@ -85,7 +85,13 @@ struct Exact<'a> {
 }
 
 impl Regulariser for Exact<'_> {
-    fn term(&self, drawn: &Draw, posterior: &dyn Posterior, _: &mut Pcg64) -> Result<Tensor<1>> {
+    fn term(
+        &self,
+        Encoded {
+            drawn, posterior, ..
+        }: Encoded,
+        _: &mut Pcg64,
+    ) -> Result<Tensor<1>> {
         let latents = drawn.latents.clone();
         let nll = match self.witness {
             Some(witness) => under(witness, latents)?,

@@ -1,11 +1,10 @@
 //! The sliced Wasserstein distance to target samples.
 
-use super::kind::{Given, Regulariser, RegulariserKind, check_weight};
+use super::kind::{Encoded, Given, Regulariser, RegulariserKind, check_weight};
 use super::latents::Latents;
 use super::samples::Samples;
 use super::sampling::{BATCH, Sampling};
 use crate::error::Result;
-use crate::posteriors::{Draw, Posterior};
 use crate::problems::Problems;
 use crate::random::normal;
 use crate::tensors::from_f32;
@@ -79,7 +78,7 @@ struct Sliced<'a> {
 }
 
 impl Regulariser for Sliced<'_> {
-    fn term(&self, drawn: &Draw, _: &dyn Posterior, rng: &mut Pcg64) -> Result<Tensor<1>> {
+    fn term(&self, Encoded { drawn, .. }: Encoded, rng: &mut Pcg64) -> Result<Tensor<1>> {
         let latents = self.samples.compared(drawn.latents.clone(), rng);
         let [rows, width] = latents.dims();
         let [targets, others] = [(); 2].map(|()| self.samples.tensor(rows, &latents, rng));

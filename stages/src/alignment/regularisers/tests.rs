@@ -7,7 +7,7 @@ use super::mmd::Kernel;
 use super::samples::Samples;
 use super::sampling::Sampling;
 use super::sliced_wasserstein::{directions, squared_distance};
-use super::{Energy, Given, Mmd, RegulariserConfig, SlicedWasserstein};
+use super::{Encoded, Energy, Given, Mmd, RegulariserConfig, SlicedWasserstein};
 use crate::comparison::energy_test;
 use crate::numerics::{mean, standard_error};
 use crate::posteriors::{Draw, Head, PosteriorConfig, PosteriorHead};
@@ -160,6 +160,7 @@ fn given<'a>(prior: &'a dyn Prior, features: &'a KeptPoints) -> Given<'a> {
         prior,
         witness: None,
         features: Some(features),
+        of_rows: None,
         elements: 0.5,
         latent: SHAPE,
         steps: 10,
@@ -179,9 +180,12 @@ fn term(config: &RegulariserConfig, given: Given, latents: Tensor<2>, step: u64)
     let posterior = head.posterior(latents, None);
     let mut rng = Streams::new(8).at("term", step);
     let drawn: Draw = posterior.draw(&mut rng);
-    regulariser
-        .term(&drawn, posterior.as_ref(), &mut rng)
-        .unwrap()
+    let encoded = Encoded {
+        drawn: &drawn,
+        posterior: posterior.as_ref(),
+        items: &[],
+    };
+    regulariser.term(encoded, &mut rng).unwrap()
 }
 
 /// Fails if equal rows are paired with each other, or the sliced distance keeps its value by chance.

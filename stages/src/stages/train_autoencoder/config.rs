@@ -144,6 +144,7 @@ impl Config {
         problems.section("latent", |p| self.latent.check(p));
         problems.section("regulariser", |p| {
             self.regulariser.kind().check(p);
+            (self.regulariser.kind()).check_latents(self.latent.shape(), p);
             let rises_over = self.regulariser.kind().rises_over();
             p.require(
                 rises_over < self.steps.max(1),

@@ -17,12 +17,16 @@ mod trajectory;
 pub(super) mod vae;
 
 use super::witness::{self, WITNESS};
-use super::{FLOW, Made, Preparation, Read, Sections, Stage, StageConfig, Upstream, pretrain_flow};
-use crate::alignment::Against;
+use super::{
+    CLASSIFIER, FLOW, Made, Preparation, Read, Sections, Stage, StageConfig, Upstream,
+    pretrain_flow,
+};
+use crate::alignment::{Against, RegulariserConfig};
 use crate::architectures::ArchitectureConfig;
 use crate::autoencoders::Reconstruction;
+use crate::classifiers::LabelledFeatures;
 use crate::context::{Context, Monitor, Summary};
-use crate::data::{Data, Demands, Element, Files, Part, files_of_parts};
+use crate::data::{Data, Demands, Element, Files, Part, Scan, files_of_parts};
 use crate::devices::Numbers;
 use crate::error::{Error, Result};
 use crate::priors::{KeptPoints, Placement, PointShape};
@@ -53,6 +57,14 @@ impl StageConfig for Config {
 
     /// Some regularisers need a prior with a velocity or a network.
     fn check_with(&self, sections: &Sections, problems: &mut Problems) {
+        if let RegulariserConfig::Features(features) = &self.regulariser {
+            problems.require(
+                features.classifier.is_some() || sections.has(Stage::TrainClassifier),
+                "train_autoencoder.regulariser.classifier",
+                "nothing, and no `train_classifier` section",
+                "one of them: the file of an experiment that trains a classifier, or such a section here",
+            );
+        }
         let Some(flow) = sections.get::<pretrain_flow::Config>() else {
             return; // a stored flow is checked when it is read
         };
@@ -74,9 +86,18 @@ impl StageConfig for Config {
     }
 
     fn reads(&self) -> Vec<Read> {
-        let mut regulariser = self.regulariser.clone();
-        let other = regulariser.experiment().and_then(Option::take);
-        let other = other.map(|file| witness::read(file, "regulariser.prior"));
+        let other = match &self.regulariser {
+            RegulariserConfig::Nll(nll) => {
+                let prior = nll.prior.clone();
+                prior.map(|file| witness::read(file, "regulariser.prior"))
+            }
+            RegulariserConfig::Features(features) => Some(Read {
+                experiment: features.classifier.clone(),
+                key: "regulariser.classifier",
+                ..Read::own(CLASSIFIER, Stage::TrainClassifier)
+            }),
+            _ => None,
+        };
         let start = (self.fine_tune.iter()).map(|fine_tune| Read {
             experiment: fine_tune.from.clone(),
             key: "fine_tune.from",
@@ -140,6 +161,11 @@ impl StageConfig for Config {
             }
         }
         let prepared = prepare(self, seed, points, monitor)?;
+        if self.regulariser.kind().needs_rows()
+            && let (Some(data), Some(classifier)) = (&prepared.data, upstream.made(CLASSIFIER)?)
+        {
+            require_classified(data, classifier)?;
+        }
         if let (Some(sampling), Some(flow)) =
             (self.regulariser.kind().samples(), upstream.made(FLOW)?)
         {
@@ -152,9 +178,42 @@ impl StageConfig for Config {
 
 impl super::Prepared for Prepared {
     fn run(self: Box<Self>, upstream: &Upstream, context: &Context) -> Result<Summary> {
-        let start = upstream.dir_if_any(START);
-        (*self).run(upstream.dir(FLOW)?, witness::dir(upstream), start, context)
+        let others = Others {
+            witness: witness::dir(upstream),
+            classifier: upstream.dir_if_any(CLASSIFIER),
+            start: upstream.dir_if_any(START),
+        };
+        (*self).run(upstream.dir(FLOW)?, others, context)
     }
+}
+
+/// Directories of artifacts that are read if they are configured.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Others<'a> {
+    /// A prior that the regulariser uses instead of the flow.
+    pub witness: Option<&'a Path>,
+    /// A classifier whose features the regulariser compares latents with.
+    pub classifier: Option<&'a Path>,
+    /// The autoencoder to start from.
+    pub start: Option<&'a Path>,
+}
+
+/// Refuses the classifier in the directory `classifier` if it was trained on other data.
+fn require_classified(data: &Data, classifier: &Path) -> Result<()> {
+    let found = Scan::read(classifier)?;
+    if found.digest == data.ingest.scan.digest {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "train_autoencoder.regulariser.classifier: found a classifier of {} rows of width {} (digest {:.12}), expected \
+         one of the same rows as {} (digest {:.12}); give train_classifier.data and train_autoencoder.data the same file \
+         and dataset",
+        found.rows,
+        found.width,
+        found.digest,
+        data.ingest.dataset.describe(),
+        data.ingest.scan.digest
+    )))
 }
 
 /// Role of the autoencoder to start from.
@@ -257,20 +316,13 @@ pub(super) fn open(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<
 }
 
 impl Prepared {
-    /// Trains the autoencoder against the flow in the directory `flow`, or the `witness` in another if the
-    /// regulariser uses one, starting from the autoencoder in the directory `start` if given, and fills the
-    /// directory of `context`.
+    /// Trains the autoencoder against the flow in the directory `flow` and the `others`, and fills the directory of
+    /// `context`.
     ///
     /// # Errors
     /// File errors; an input error for a flow over points of another shape than the latents;
     /// [`crate::Error::Diverged`]; [`crate::Error::Cancelled`].
-    pub fn run(
-        self,
-        flow: &Path,
-        witness: Option<&Path>,
-        start: Option<&Path>,
-        context: &Context,
-    ) -> Result<Summary> {
+    pub fn run(self, flow: &Path, others: Others, context: &Context) -> Result<Summary> {
         let place = Placement {
             precision: self.config.precision,
             ..Placement::on(&context.device).for_gradients()
@@ -280,12 +332,20 @@ impl Prepared {
             Some(_) => prior.with_training_features(flow)?,
             None => prior,
         };
-        let prior = match witness {
+        let prior = match (&self.data, others.classifier) {
+            (Some(data), Some(classifier)) => {
+                require_classified(data, classifier)?;
+                let of_rows = Some(LabelledFeatures::load(classifier)?);
+                Prior { of_rows, ..prior }
+            }
+            _ => prior,
+        };
+        let prior = match others.witness {
             Some(witness) => prior.beside(witness, &place)?,
             None => prior,
         };
         match &self.data {
-            Some(data) => train_on(&self.config, data, &prior, start, context),
+            Some(data) => train_on(&self.config, data, &prior, others.start, context),
             None => {
                 let ArchitectureConfig::Points { count } = self.config.architecture else {
                     unreachable!("a configuration without data is checked to have free points");

@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use super::prior::Prior;
-use crate::alignment::{Given, Regulariser};
+use crate::alignment::{Encoded, Given, Regulariser};
 use crate::context::Context;
 use crate::error::Result;
 use crate::figures::curves;
@@ -78,6 +78,7 @@ impl<'a> Objective<'a> {
             prior: prior.flow.prior.as_ref(),
             witness: prior.witness.as_ref(),
             features: prior.train.as_ref(),
+            of_rows: prior.of_rows.as_ref(),
             elements,
             latent: config.latent.shape(),
             steps: config.steps,
@@ -92,7 +93,8 @@ impl<'a> Objective<'a> {
         })
     }
 
-    /// The regulariser of latents `drawn` from `posterior`, together with their `reconstruction` term.
+    /// The regulariser of latents `drawn` from `posterior`, of the rows `items`, together with their `reconstruction`
+    /// term.
     ///
     /// # Errors
     /// As [`Regulariser::term`].
@@ -101,10 +103,16 @@ impl<'a> Objective<'a> {
         reconstruction: Option<Tensor<1>>,
         drawn: Draw,
         posterior: &dyn Posterior,
+        items: &[usize],
         rng: &mut Pcg64,
     ) -> Result<Terms> {
+        let encoded = Encoded {
+            drawn: &drawn,
+            posterior,
+            items,
+        };
         let regulariser = (self.regulariser.as_ref())
-            .map(|regulariser| regulariser.term(&drawn, posterior, rng))
+            .map(|regulariser| regulariser.term(encoded, rng))
             .transpose()?;
         Ok(Terms {
             reconstruction,

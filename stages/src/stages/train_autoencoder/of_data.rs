@@ -130,7 +130,7 @@ fn trained(
         context.first_step(),
     )?;
     let held_out = config.held_out.at_most.min(CHUNK);
-    let held_out = data.some_rows(Part::HeldOut, held_out)?;
+    let held_out = data.ingest.some_rows_of_items(Part::HeldOut, held_out)?;
     data.ingest.write_scan(&context.dir)?;
 
     let latent = (config.latent.tokens * config.latent.width) as f64;
@@ -141,7 +141,8 @@ fn trained(
             data,
             objective: Objective::new(config, prior, elements, context)?,
             batches: &mut batches,
-            held_out: data.tensor(held_out, &context.device),
+            held_out: data.tensor(data.rows(&held_out.items, &held_out.rows), &context.device),
+            held_out_items: held_out.items,
             streams: context.streams,
             device,
         };
@@ -159,14 +160,22 @@ struct Encode<'a> {
     batches: &'a mut Batches,
     /// Held-out rows [n, C, H, W], without autodiff.
     held_out: Tensor<4>,
+    /// The item of each.
+    held_out_items: Vec<usize>,
     streams: Streams,
     /// With autodiff.
     device: Device,
 }
 
 impl Encode<'_> {
-    /// The terms of `rows` [B, C, H, W] with the noise of `step`.
-    fn terms(&self, model: &Autoencoder, rows: Tensor<4>, step: u64) -> Result<Terms> {
+    /// The terms of `rows` [B, C, H, W], which are `items` of the data, with the noise of `step`.
+    fn terms(
+        &self,
+        model: &Autoencoder,
+        rows: Tensor<4>,
+        items: &[usize],
+        step: u64,
+    ) -> Result<Terms> {
         let mut rng = self.streams.at("autoencoder", step);
         let posterior = model.encode(rows.clone());
         let drawn = posterior.draw(&mut rng);
@@ -177,7 +186,7 @@ impl Encode<'_> {
         });
         let losses = model.reconstruction_losses(self.config.reconstruction, decoded, rows);
         let reconstruction = Some(losses.mean());
-        (self.objective).terms(reconstruction, drawn, posterior.as_ref(), &mut rng)
+        (self.objective).terms(reconstruction, drawn, posterior.as_ref(), items, &mut rng)
     }
 }
 
@@ -186,9 +195,11 @@ impl Task<Autoencoder, 2> for Encode<'_> {
     const TERMS: [Term; 2] = TERMS;
 
     fn step(&mut self, model: &Autoencoder, step: u64) -> Result<Step<2>> {
-        let rows = (self.data).trained_on(step, self.batches.next_of_items()?);
+        let batch = self.batches.next_of_items()?;
+        let items = batch.items.clone();
+        let rows = (self.data).trained_on(step, batch);
         let rows = self.data.tensor(rows, &self.device);
-        let terms = self.terms(model, rows, step)?;
+        let terms = self.terms(model, rows, &items, step)?;
         Ok(self.objective.step(terms, step))
     }
 
@@ -202,7 +213,8 @@ impl Task<Autoencoder, 2> for Encode<'_> {
 
     fn evaluate(&mut self, averaged: &Autoencoder) -> Result<Option<HeldOut<2>>> {
         // the same noise for every evaluation
-        let terms = self.terms(averaged, self.held_out.clone(), u64::MAX)?;
+        let (rows, items) = (self.held_out.clone(), &self.held_out_items);
+        let terms = self.terms(averaged, rows, items, u64::MAX)?;
         self.objective.values(terms).map(Some)
     }
 

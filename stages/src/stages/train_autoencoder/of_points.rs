@@ -115,7 +115,7 @@ impl Task<Points, 2> for Move<'_> {
         let posterior = points.posterior();
         self.trajectory.note(step, &posterior.centre())?;
         let drawn = posterior.draw(&mut rng);
-        let terms = (self.objective).terms(None, drawn, posterior.as_ref(), &mut rng)?;
+        let terms = (self.objective).terms(None, drawn, posterior.as_ref(), &[], &mut rng)?;
         Ok(self.objective.step(terms, step))
     }
 

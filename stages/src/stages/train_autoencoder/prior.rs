@@ -1,5 +1,6 @@
 //! The prior of latents.
 
+use crate::classifiers::LabelledFeatures;
 use crate::data::Part;
 use crate::error::Result;
 use crate::priors::{Flow, KeptPoints, Placement, Witness};
@@ -15,6 +16,8 @@ pub struct Prior {
     pub test: Option<KeptPoints>,
     /// Features that the flow was trained on, if the regulariser compares latents with them.
     pub train: Option<KeptPoints>,
+    /// A classifier's features of the rows of data, if the regulariser compares latents with them.
+    pub of_rows: Option<LabelledFeatures>,
     /// Another prior over the same features, used by the regulariser instead of the flow.
     pub witness: Option<Witness>,
 }
@@ -30,6 +33,7 @@ impl Prior {
             held_out: KeptPoints::load(Part::HeldOut, dir)?,
             test: KeptPoints::load(Part::Test, dir)?,
             train: None,
+            of_rows: None,
             witness: None,
         })
     }
