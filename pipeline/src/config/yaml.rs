@@ -493,13 +493,15 @@ mod tests {
     /// Detects: a count that is only read from the command line with an exponent, and a fraction that is rounded.
     #[test]
     fn a_whole_number_may_be_written_with_an_exponent() {
-        let text = "name: a # 1e3\npretrain_flow: {features: {file: 1e3}, steps: 1e3, batch: 2.0}\n\
+        let text = "name: a # 1e3\npretrain_flow: {features: {file: '1e3'}, steps: 1e3, batch: 2.0}\n\
             estimate_nll: {points: 5e1}\n";
         let found: Experiment = parse(text, "x.yaml").unwrap();
         let flow = found.pretrain_flow.unwrap();
         assert_eq!((flow.steps, flow.batch), (1000, 2));
         assert_eq!(flow.features.file.first(), Path::new("1e3"));
         assert_eq!(found.estimate_nll.unwrap().points, 50);
+        let found = message(&text.replace("'1e3'", "1e3"));
+        assert!(found.contains("needs quotation marks"), "{found}");
         for wrong in ["1.5", "1e-3", "1e30", "-1e3"] {
             let found = message(&text.replace("1e3, batch", &format!("{wrong}, batch")));
             assert!(found.contains("expected a whole number"), "{found}");

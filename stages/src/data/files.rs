@@ -1,6 +1,7 @@
 //! The file of a dataset, or several files whose datasets are one.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
@@ -66,25 +67,36 @@ impl fmt::Display for Files {
     }
 }
 
-/// The form in a configuration.
-#[derive(Deserialize)]
-#[serde(
-    untagged,
-    expecting = "a file, a list of files, or a pattern such as `features-*.h5`"
-)]
-enum Written {
-    One(PathBuf),
-    Several(Vec<PathBuf>),
+/// Reads the form in a configuration. A number is refused, since its text may have been another one, such as 007.
+struct Written;
+
+impl<'de> Visitor<'de> for Written {
+    type Value = Files;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a file, a list of files, or a pattern such as \"features-*.h5\" (a name that looks like a number needs \
+             quotation marks)",
+        )
+    }
+
+    fn visit_str<E: Error>(self, file: &str) -> Result<Files, E> {
+        Ok(file.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Files, A::Error> {
+        let mut files = Vec::new();
+        while let Some(file) = list.next_element()? {
+            files.push(file);
+        }
+        let none = || Error::custom("found an empty list, expected at least one file");
+        Files::of(files).ok_or_else(none)
+    }
 }
 
 impl<'de> Deserialize<'de> for Files {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Written::deserialize(deserializer)? {
-            Written::One(file) => Ok(file.into()),
-            Written::Several(files) => Self::of(files).ok_or_else(|| {
-                serde::de::Error::custom("found an empty list, expected at least one file")
-            }),
-        }
+        deserializer.deserialize_any(Written)
     }
 }
 
