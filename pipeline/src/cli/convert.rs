@@ -131,17 +131,18 @@ fn next(file: &Path, written: &[Written]) -> String {
     }
     let all_images = !usable.is_empty() && usable.iter().all(|w| w.shape.len() == 4);
     let _ = match (all_images, grey, usable.as_slice()) {
-        (true, _, [one]) if one.name == "images" => {
+        (true, _, [one, others @ ..]) => {
+            let named = match (one.name.as_str(), others) {
+                ("images", []) => String::new(),
+                (name, _) => format!(" --data-dataset {}", quote(name)),
+            };
             writeln!(
                 text,
-                "Next, with the features that the latents should follow:\n  latent-align init FEATURES.h5 --data {file}"
+                "Next, with the features that the latents should follow, or a flow that comes with this program:\n  \
+                 latent-align init FEATURES.h5 --data {file}{named}\n  \
+                 latent-align init {file} --flow words-16{named}"
             )
         }
-        (true, _, [one, ..]) => writeln!(
-            text,
-            "Next, with the features that the latents should follow:\n  latent-align init FEATURES.h5 --data {file} --data-dataset {}",
-            quote(&one.name)
-        ),
         (_, Some(_), _) => writeln!(text, "Next:\n  latent-align init {file} --tokens"),
         (_, _, [one]) if one.name != "features" => {
             writeln!(

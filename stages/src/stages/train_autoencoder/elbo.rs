@@ -16,8 +16,8 @@ use crate::priors::{Flow, NllOptions};
 use burn::tensor::Tensor;
 use std::f64::consts::LN_2;
 
-/// Rows of the estimate, if a latent has at most four tokens. Of more tokens, fewer rows are taken, since the price of
-/// a flow's log-density is per token.
+/// Rows of the estimate, if a latent has at most four tokens. Of more tokens, fewer rows are taken: the price of a
+/// flow's log-density is per token, and flows of many tokens are wide.
 const ROWS: usize = 1000;
 /// Rows of the importance-weighted estimate, likewise.
 const WEIGHTED_ROWS: usize = 64;
@@ -188,8 +188,8 @@ impl Outputs<'_> {
         let at_most = match vae.prior {
             Prior::Normal => at_most,
             Prior::Flow(..) | Prior::Own(..) => {
-                let fewer = at_most * FEW_TOKENS / vae.tokens.max(FEW_TOKENS);
-                fewer.max(LEAST_ROWS)
+                let tokens = vae.tokens.max(FEW_TOKENS);
+                (at_most * FEW_TOKENS.pow(2) / tokens.pow(2)).max(LEAST_ROWS)
             }
         };
         let rows = (self.data).some_rows(part, self.at_most(part).min(at_most))?;
