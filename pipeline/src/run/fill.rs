@@ -15,8 +15,9 @@ use latent_align_stages::context::{Context, Summary};
 use latent_align_stages::devices::DeviceChoice;
 use latent_align_stages::figures::PEAK_MEMORY;
 use latent_align_stages::random::Streams;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// The environment in which artifacts are made.
 pub struct Workshop<'a> {
@@ -66,7 +67,7 @@ impl Workshop<'_> {
         }
         let contents = self.upstream_contents(key)?;
         self.inputs_are_as_planned(key, "since the plan was made")?;
-        let modified = modified(key);
+        let before = states(key);
         let draft = Draft::new(self.store, key, lock)?;
         let training = Training::of(self.store, key, &contents);
         let checkpoint = training.newest(|why| self.console.note(&format!("warning: {why}")))?;
@@ -116,7 +117,7 @@ impl Workshop<'_> {
         }
         warnings.extend(noted?);
         self.inputs_are_as_planned(key, &format!("while {} ran", key.stage))?;
-        warnings.extend(self.rewritten(key, &modified));
+        warnings.extend(self.rewritten(key, &before));
         let (manifest, lock) = draft.commit(
             key,
             contents,
@@ -210,9 +211,10 @@ impl Workshop<'_> {
         Ok(())
     }
 
-    /// Warnings of inputs that were written to since their times `before`, and have their old contents again.
-    fn rewritten(&self, key: &Key, before: &[Option<SystemTime>]) -> Vec<String> {
-        let changed = modified(key).into_iter().zip(before);
+    /// Warnings of inputs that were written to or replaced since their states `before`, and have their old contents
+    /// again.
+    fn rewritten(&self, key: &Key, before: &[Option<FileState>]) -> Vec<String> {
+        let changed = states(key).into_iter().zip(before);
         let changed = changed.map(|(now, before)| now != *before);
         let rewritten = key
             .inputs
@@ -221,8 +223,8 @@ impl Workshop<'_> {
             .filter(|(_, changed)| *changed);
         let warnings = rewritten.map(|((_, path, _), _)| {
             format!(
-                "{} was written to while {} ran, and has its old contents again: if other rows were read in \
-                 between, the figures are of those; to be sure, delete {} and run again",
+                "{} was written to or replaced while {} ran, and has its old contents again: if other rows were \
+                 read in between, the figures are of those; to be sure, delete {} and run again",
                 path.display(),
                 key.stage,
                 self.store.artifact(key.stage, &key.fingerprint()).display()
@@ -236,10 +238,21 @@ impl Workshop<'_> {
     }
 }
 
-/// When each input of `key` was last modified.
-fn modified(key: &Key) -> Vec<Option<SystemTime>> {
-    let times = key.inputs.iter();
-    times
-        .map(|(_, path, _)| path.metadata().and_then(|meta| meta.modified()).ok())
-        .collect()
+/// Inode and times of the last modification and change of a file, in seconds and nanoseconds: one of them differs after
+/// it was written to, even if its time of modification was restored.
+type FileState = [i128; 5];
+
+/// The state of each input of `key`.
+fn states(key: &Key) -> Vec<Option<FileState>> {
+    let of = |path: &Path| {
+        let meta = path.metadata().ok()?;
+        Some([
+            meta.ino().into(),
+            meta.mtime().into(),
+            meta.mtime_nsec().into(),
+            meta.ctime().into(),
+            meta.ctime_nsec().into(),
+        ])
+    };
+    key.inputs.iter().map(|(_, path, _)| of(path)).collect()
 }

@@ -241,7 +241,7 @@ fn an_input_that_is_changed_and_restored_while_it_is_read_is_told() {
     drop(file);
     signal(&child, "CONT");
     let warned =
-        "features.h5 was written to while pretrain-flow ran, and has its old contents again";
+        "features.h5 was written to or replaced while pretrain-flow ran, and has its old contents";
     Outcome::of(child.wait_with_output().unwrap()).expect(0, &["warning: ", warned]);
     project.run(&["show", "tiny"]).expect(0, &[warned]);
 }

@@ -156,7 +156,7 @@ fn more_dimensions_without_data_leave_the_autoencoder_to_be_filled_in() {
     );
     project
         .run(&["config", "filled.yaml"])
-        .expect(0, &["train_autoencoder:", "kind: flow_kl"]);
+        .expect(0, &["train_autoencoder:", "kind: distribution_matching"]);
 }
 
 #[test]

@@ -54,22 +54,22 @@ struct Version {
     mount: &'static str,
     limit: &'static str,
     used: &'static str,
-    /// The part of `memory.stat` that is cached files, which the system drops when memory runs short.
-    cached: &'static str,
+    /// The parts of `memory.stat` that are cached files, which the system drops when memory runs short.
+    cached: [&'static str; 2],
 }
 
 const VERSION_1: Version = Version {
     mount: "memory",
     limit: "memory.limit_in_bytes",
     used: "memory.usage_in_bytes",
-    cached: "total_inactive_file",
+    cached: ["total_inactive_file", "total_active_file"],
 };
 
 const VERSION_2: Version = Version {
     mount: "",
     limit: "memory.max",
     used: "memory.current",
-    cached: "inactive_file",
+    cached: ["inactive_file", "active_file"],
 };
 
 impl Version {
@@ -79,11 +79,12 @@ impl Version {
         let limit = number(self.limit)?;
         let used = number(self.used)?;
         let stat = read(&folder.join("memory.stat")).unwrap_or_default();
-        let cached = stat.lines().find_map(|line| {
+        let cached = stat.lines().filter_map(|line| {
             let (name, bytes) = line.split_once(' ')?;
-            (name == self.cached).then(|| bytes.trim().parse::<u64>().ok())?
+            let is_cache = self.cached.contains(&name);
+            is_cache.then(|| bytes.trim().parse::<u64>().ok())?
         });
-        Some(limit.saturating_sub(used.saturating_sub(cached.unwrap_or(0))))
+        Some(limit.saturating_sub(used.saturating_sub(cached.sum())))
     }
 }
 
@@ -118,7 +119,7 @@ mod tests {
             &[
                 ("memory.max", "100\n"),
                 ("memory.current", "80\n"),
-                ("memory.stat", "anon 60\ninactive_file 20\n"),
+                ("memory.stat", "anon 60\ninactive_file 15\nactive_file 5\n"),
             ],
         );
         assert_eq!(of_groups(root.path(), "0::/a/b\n"), Some(40));

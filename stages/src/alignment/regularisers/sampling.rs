@@ -46,7 +46,8 @@ impl Sampling {
             return Err(Error::input(
                 "train_autoencoder.regulariser.kind: found one that compares latents with the target's features, and \
                  a flow without training features (train.h5), expected a flow that this version has pretrained: an \
-                 imported one has none, and one of an earlier version has to be made again",
+                 imported one and those of the program (`flow: words-16`) have none, and one of an earlier version \
+                 has to be made again",
             ));
         };
         self.latents.check_prior(prior, self.width(latent))?;
