@@ -17,7 +17,7 @@
 //! - [`export`]: results for other programs
 //! - [`inference`]: a run's models applied to new rows
 //! - [`starter`]: a first experiment for a new file
-//! - [`conversion`]: files of other formats to HDF5
+//! - [`conversion`]: files of other formats to HDF5; [`numbered`]: the order of names with numbers
 //! - [`console`], [`failure`]: stdout and stderr, exit codes; [`destination`]: output paths named by
 //!   users
 
@@ -31,6 +31,7 @@ mod export;
 mod failure;
 mod inference;
 mod launch;
+mod numbered;
 mod plan;
 mod process;
 mod report;

@@ -8,10 +8,11 @@ use crate::process::Signals;
 use crate::run::StageMonitor;
 use anyhow::Result;
 use clap::Args;
-use latent_align_hdf5::Number;
+use latent_align_hdf5::{Number, foreign::beside};
 use latent_align_stages::Error;
 use latent_align_stages::context::Monitor as _;
 use std::fmt::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Options of `convert`.
@@ -52,6 +53,17 @@ pub struct Arguments {
 /// As [`Conversion::open`], [`Conversion::write`] and [`Destination::open`].
 pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
     let to = &arguments.to;
+    let labels = arguments.labels.as_deref().map(Path::new);
+    for from in [Some(&*arguments.from), labels].into_iter().flatten() {
+        if is_same(from, to) {
+            return Err(Error::input(format!(
+                "{}: found the file to convert as the one to write, expected another name, such as {}",
+                to.display(),
+                beside(from).display()
+            ))
+            .into());
+        }
+    }
     let destination = Destination::open(to, arguments.force)?;
     let conversion = Conversion::open(Request {
         from: &arguments.from,
@@ -88,6 +100,12 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
         false => console.print(&(told + &next(to, &written))),
     }
     Ok(())
+}
+
+/// Whether both are the same file or folder.
+fn is_same(a: &Path, b: &Path) -> bool {
+    let of = |path: &Path| std::fs::metadata(path).map(|m| (m.dev(), m.ino())).ok();
+    of(a).is_some() && of(a) == of(b)
 }
 
 /// A line for each dataset.

@@ -1,10 +1,10 @@
 //! Patterns of file names in a configuration, such as `features-*.h5`: the files that match, in the order of their
 //! numbers.
 
+use crate::numbered::by_numbers;
 use glob::Pattern;
 use latent_align_stages::data::Files;
 use latent_align_stages::{Error, Result};
-use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
 /// Replaces each pattern in `files`, relative to `folder`, by the files that match. A file whose name has the characters
@@ -54,44 +54,6 @@ fn matching(key: &str, name: &str, pattern: &str) -> Result<Vec<PathBuf>> {
     }
     files.sort_by(|a, b| by_numbers(&a.to_string_lossy(), &b.to_string_lossy()));
     Ok(files)
-}
-
-/// Compares texts with the numbers in them as numbers, so that `part-2` comes before `part-10`.
-fn by_numbers(a: &str, b: &str) -> Ordering {
-    let (mut x, mut y) = (a, b);
-    loop {
-        let (digits, others) = (digits(x), digits(y));
-        let order = match (digits.is_empty(), others.is_empty()) {
-            (false, false) => {
-                let (one, other) = (
-                    digits.trim_start_matches('0'),
-                    others.trim_start_matches('0'),
-                );
-                let order = one.len().cmp(&other.len()).then_with(|| one.cmp(other));
-                (x, y) = (&x[digits.len()..], &y[others.len()..]);
-                order
-            }
-            _ => match (x.chars().next(), y.chars().next()) {
-                (None, None) => return a.cmp(b),
-                (one, other) => {
-                    x = &x[one.map_or(0, char::len_utf8)..];
-                    y = &y[other.map_or(0, char::len_utf8)..];
-                    one.cmp(&other)
-                }
-            },
-        };
-        if order.is_ne() {
-            return order;
-        }
-    }
-}
-
-/// The digits that `text` starts with.
-fn digits(text: &str) -> &str {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    &text[..end]
 }
 
 #[cfg(test)]

@@ -116,6 +116,15 @@ pub fn arrange(
         }
         arranged.push(Arranged { name, shape, order });
     }
+    for name in &names {
+        let mut parents = name.match_indices('/').map(|(at, _)| &name[..at]);
+        if let Some(parent) = parents.find(|parent| names.contains(*parent)) {
+            return refuse(format!(
+                "found the arrays `{parent}` and `{name}`, expected none inside another, as HDF5 would have them; choose \
+                 with --only, or rename one"
+            ));
+        }
+    }
     if let (Some(channels), false) = (channels, fits) {
         let (option, expected) = match channels {
             Channels::Last => ("last", "[N, H, W, C]"),
@@ -273,6 +282,14 @@ mod tests {
             [2, 1, 5, 6]
         );
         assert!(of(&grey, Some(Channels::Last)).is_err());
+    }
+
+    /// Otherwise libhdf5 fails while writing, without a name.
+    #[test]
+    fn an_array_inside_another_one_is_refused_by_name() {
+        let arrays = ["a/b/c", "a"].map(|name| array(Some(name), &[2, 2], Number::F32));
+        let why = arrange(&arrays, None, None, Path::new("x.npz")).unwrap_err();
+        assert!(why.to_string().contains("`a` and `a/b/c`"), "{why}");
     }
 
     #[test]

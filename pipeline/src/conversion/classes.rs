@@ -23,8 +23,14 @@ impl Words {
     /// Adds the word of the next item of `place`.
     ///
     /// # Errors
-    /// [`Error::Input`] for too many distinct words that are no integers.
-    pub fn add(&mut self, word: &str, place: &str) -> Result<()> {
+    /// [`Error::Input`] for an empty word, and for too many distinct words that are no integers.
+    pub fn add(&mut self, word: &str, place: &dyn Fn() -> String) -> Result<()> {
+        if word.is_empty() {
+            return Err(Error::input(format!(
+                "{}: found an empty label, expected one for each item; fill it in or remove the row",
+                place()
+            )));
+        }
         let is_integer = integer(word).is_some();
         self.are_integers = is_integer && (self.are_integers || self.count == 0);
         self.count += 1;
@@ -33,7 +39,8 @@ impl Words {
                 self.distinct.insert(word.to_owned());
             } else if !self.are_integers {
                 return Err(Error::input(format!(
-                    "{place}: found more than {MOST} distinct texts, expected labels; choose other columns with --only"
+                    "{}: found more than {MOST} distinct texts, expected labels; choose other columns with --only",
+                    place()
                 )));
             }
         }
@@ -87,7 +94,7 @@ mod tests {
         ] {
             let mut found = Words::default();
             for word in words {
-                found.add(word, "a.csv").unwrap();
+                found.add(word, &|| "a.csv".into()).unwrap();
             }
             assert_eq!(found.classes(), classes);
             let found = words.iter().map(|w| label(w, &found.classes()).unwrap());

@@ -25,6 +25,7 @@ pub struct Csv {
     is_single: bool,
     classes: Vec<String>,
     label_name: Option<String>,
+    names: Vec<String>,
 }
 
 /// Opens the table at `path`, with the columns `only`, or all.
@@ -43,12 +44,10 @@ pub fn open(path: &Path, only: &[String], labels: &LabelColumn) -> Result<Csv> {
             "{place}: found no row, expected a table with a number in each field"
         )));
     }
-    let has_header = first
-        .iter()
-        .any(|field| field.trim().parse::<f64>().is_err());
+    let has_header = is_header(&first);
     let names: Vec<String> = match has_header {
         true => first.iter().map(|name| name.trim().to_owned()).collect(),
-        false => (0..first.len()).map(|at| at.to_string()).collect(),
+        false => (1..=first.len()).map(|at| at.to_string()).collect(),
     };
     let mut csv = Csv {
         path: path.to_owned(),
@@ -59,14 +58,23 @@ pub fn open(path: &Path, only: &[String], labels: &LabelColumn) -> Result<Csv> {
         is_single: true,
         classes: Vec::new(),
         label_name: None,
+        names: names.clone(),
     };
     csv.label_name = csv.chosen.labels.map(|at| names[at].clone());
     let mut words = Words::default();
     let (mut rows, mut is_single) = (0, true);
-    let mut bad: Option<String> = None;
+    let mut bad: Option<(String, usize, u64, &str)> = None;
     csv.each_row(&mut |row, line| {
         for &at in &csv.chosen.features {
             match row[at].trim().parse::<f64>() {
+                Ok(value) if !is_exact(row[at].trim(), value) && bad.is_none() => {
+                    bad = Some((
+                        format!("the integer {}", row[at].trim()),
+                        at,
+                        line,
+                        "a number that f64 holds exactly",
+                    ));
+                }
                 Ok(value) => {
                     is_single &= f64::from(value as f32) == value || value.is_nan();
                 }
@@ -76,29 +84,45 @@ pub fn open(path: &Path, only: &[String], labels: &LabelColumn) -> Result<Csv> {
                         true => "an empty field".to_owned(),
                         false => format!("`{field}`"),
                     };
-                    bad = Some(format!("{found} in column `{}` of line {line}", names[at]));
+                    bad = Some((found, at, line, "a number"));
                 }
                 Err(_) => {}
             }
         }
         if let Some(at) = csv.chosen.labels {
-            words.add(row[at].trim(), &place)?;
+            words.add(row[at].trim(), &|| {
+                format!("{place}: line {line}, column `{}`", names[at])
+            })?;
         }
         rows += 1;
         Ok(bad.is_none())
     })?;
     (csv.rows, csv.is_single) = (rows, is_single);
-    if let Some(found) = bad {
+    if let Some((found, at, line, expected)) = bad {
         let numbers = csv.columns_of_numbers(&names)?;
-        let way_out = match numbers.as_slice() {
+        let mut way_out = match numbers.as_slice() {
             [] => "convert the texts to numbers first".to_owned(),
-            some => format!(
-                "choose the columns of numbers, `--only {}`, and one of labels with `--labels NAME`",
-                some.join(",")
-            ),
+            some => {
+                let words = csv.chosen.features.iter().map(|&at| &names[at]);
+                let mut words = words.filter(|name| !some.contains(name));
+                let labels = match (csv.chosen.labels, words.next(), words.next()) {
+                    (None, Some(only), None) if expected == "a number" => only.as_str(),
+                    _ => "NAME",
+                };
+                format!(
+                    "choose the columns of numbers, `--only {}`, and one of labels with `--labels {labels}`",
+                    some.join(",")
+                )
+            }
         };
+        if line == 1 && !has_header {
+            way_out.push_str(
+                ". If the first row is names, none of them may be empty or a number: rename those",
+            );
+        }
         return Err(Error::input(format!(
-            "{place}: found {found}, expected a number; {way_out}"
+            "{place}: found {found} in column `{}` of line {line}, expected {expected}; {way_out}",
+            names[at]
         )));
     }
     if csv.rows == 0 {
@@ -133,7 +157,8 @@ impl Csv {
         let mut are_numbers = vec![true; names.len()];
         self.each_row(&mut |row, _| {
             for (is, field) in are_numbers.iter_mut().zip(row) {
-                *is &= field.trim().parse::<f64>().is_ok();
+                let value = field.trim().parse::<f64>();
+                *is &= value.is_ok_and(|value| is_exact(field.trim(), value));
             }
             Ok(true)
         })?;
@@ -227,11 +252,34 @@ impl Source for Csv {
         let mut notes: Vec<String> = labels
             .map(|name| format!("the labels are the column `{name}`"))
             .collect();
-        if !self.has_header {
-            notes.push("the first row is a row of numbers, not of names".to_owned());
-        }
+        notes.extend(self.chosen.note.clone());
+        notes.push(match self.has_header {
+            true => format!("the first row is names: {}", shown(&self.names)),
+            false => format!(
+                "no names: the columns are called 1 to {}, as the first row has numbers or empty fields",
+                self.names.len()
+            ),
+        });
         notes
     }
+}
+
+/// Whether the `first` row is names: texts that are no numbers, where the first one, of pandas' index, may be empty.
+fn is_header(first: &StringRecord) -> bool {
+    let is_name = |field: &str| !field.trim().is_empty() && field.trim().parse::<f64>().is_err();
+    let mut others = first.iter().skip(1);
+    let is_index = first[0].trim().is_empty() && first.len() > 1;
+    (is_index || is_name(&first[0])) && others.all(is_name)
+}
+
+/// Whether `value` is the number of `field`, if that is an integer.
+fn is_exact(field: &str, value: f64) -> bool {
+    const MOST: f64 = (1u64 << f64::MANTISSA_DIGITS) as f64;
+    value.abs() < MOST
+        || field.contains(|c: char| !c.is_ascii_digit() && !matches!(c, '-' | '+'))
+        || field
+            .parse::<i128>()
+            .is_ok_and(|whole| value as i128 == whole)
 }
 
 fn reader(path: &Path, delimiter: u8, has_header: bool) -> Result<csv::Reader<File>> {
@@ -277,5 +325,40 @@ fn refuse(path: &Path, error: &csv::Error) -> Error {
             pos.as_ref().map_or(0, csv::Position::line)
         )),
         _ => Error::file(path, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise a row of values is lost as names.
+    #[test]
+    fn the_first_row_is_names_only_if_no_field_is_empty_or_a_number() {
+        for (row, expected) in [
+            (&["x", "y"][..], true),
+            (&["", "x", "y"], true),
+            (&["x"], true),
+            (&["1", "", "3"], false),
+            (&["5.1", "3.5", "Iris-setosa"], false),
+            (&["", "2", "3"], false),
+            (&["x", "nan"], false),
+            (&[""], false),
+        ] {
+            assert_eq!(is_header(&StringRecord::from(row)), expected, "{row:?}");
+        }
+    }
+
+    #[test]
+    fn integers_that_f64_would_round_are_not_exact() {
+        for (field, expected) in [
+            ("9007199254740993", false),
+            ("-9007199254740992", true),
+            ("18014398509481984", true),
+            ("1e300", true),
+            ("123456789012345678901234567890123456789012", false),
+        ] {
+            assert_eq!(is_exact(field, field.parse().unwrap()), expected, "{field}");
+        }
     }
 }

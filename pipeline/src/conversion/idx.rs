@@ -7,6 +7,9 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
+/// No gzipped file holds more bytes than this for each of its own.
+const MOST_PACKED: u64 = 1032;
+
 /// The array of the file at `path`. Bytes with three axes are images [N, H, W], which get an axis for their channel.
 ///
 /// # Errors
@@ -24,9 +27,14 @@ pub fn open(path: &Path) -> Result<Vec<Raw>> {
     let count = shape
         .iter()
         .try_fold(stored.size(), |n, &axis| n.checked_mul(axis));
-    if !is_gzipped && count.is_none_or(|count| count as u64 + header_length != length) {
+    let fits = |count: usize| match is_gzipped {
+        true => count as u64 <= length.saturating_mul(MOST_PACKED),
+        false => count as u64 + header_length == length,
+    };
+    if !count.is_some_and(fits) {
+        let packed = if is_gzipped { "gzipped " } else { "" };
         return Err(Error::input(format!(
-            "{place}: found {length} bytes, expected {} for an IDX file of shape {shape:?}; the file is truncated or \
+            "{place}: found {length} {packed}bytes, expected {} for an IDX file of shape {shape:?}; the file is truncated or \
              damaged. Copy it again",
             count.map_or("fewer axes".to_owned(), |count| (count as u64
                 + header_length)

@@ -2,6 +2,7 @@
 
 use super::picture::{Colours, Picture, look, read};
 use super::source::{Array, Sink, Source};
+use crate::numbered::by_numbers;
 use latent_align_hdf5::foreign::{extension, is_image};
 use latent_align_hdf5::{Number, OutData};
 use latent_align_stages::{Error, Result};
@@ -97,6 +98,10 @@ pub fn open(path: &Path, colours: Option<Colours>) -> Result<Images> {
         notes: Vec::new(),
     };
     let mut ignored = top.ignored;
+    let mut deeper = (0, None);
+    for folder in listings.iter().flat_map(|(_, found)| &found.folders) {
+        count_images(folder, &mut deeper)?;
+    }
     images
         .files
         .extend(top.images.into_iter().map(|file| (file, 0)));
@@ -114,11 +119,34 @@ pub fn open(path: &Path, colours: Option<Colours>) -> Result<Images> {
             .notes
             .push(format!("{ignored} files that are no images are left out"));
     }
+    if let (count @ 1.., Some(first)) = deeper {
+        images.notes.push(format!(
+            "{count} images in folders inside {} are left out, such as {}; put them beside the other images, or convert \
+             that folder alone",
+            if in_folders { "those of the classes" } else { "its folders" },
+            first.display()
+        ));
+    }
     images.look_at_all()?;
     Ok(images)
 }
 
-/// The contents of `folder` in alphabetical order, without hidden files.
+/// Counts the images in `folder` and in all folders inside it, and keeps the first one.
+fn count_images(folder: &Path, counted: &mut (usize, Option<PathBuf>)) -> Result<()> {
+    let listing = list(folder)?;
+    let images = listing.images.iter().chain(&listing.others);
+    for image in images {
+        counted.0 += 1;
+        counted.1.get_or_insert_with(|| image.clone());
+    }
+    // a link may lead back
+    for inner in listing.folders.iter().filter(|inner| !inner.is_symlink()) {
+        count_images(inner, counted)?;
+    }
+    Ok(())
+}
+
+/// The contents of `folder` in the order of the numbers in their names, without hidden files.
 fn list(folder: &Path) -> Result<Listing> {
     let failed =
         |e: std::io::Error| Error::input(format!("{}: cannot be listed: {e}", folder.display()));
@@ -127,13 +155,16 @@ fn list(folder: &Path) -> Result<Listing> {
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         paths.push(entry.map_err(failed)?.path());
     }
-    paths.sort();
+    paths.sort_by(|a, b| by_numbers(&name(a), &name(b)));
     for path in paths {
         if name(&path).starts_with('.') {
             continue;
         }
         if path.is_dir() {
             listing.folders.push(path);
+        } else if path.exists() && !path.is_file() {
+            // opening a pipe would wait for a writer
+            listing.ignored += 1;
         } else if is_image(&path) {
             listing.images.push(path);
         } else if OTHERS.contains(&&*extension(&path)) {
@@ -240,5 +271,10 @@ impl Source for Images {
 
     fn notes(&self) -> Vec<String> {
         self.notes.clone()
+    }
+
+    fn ends(&self) -> Option<[String; 2]> {
+        let shown = |(file, _): &(PathBuf, i64)| file.display().to_string();
+        Some([shown(self.files.first()?), shown(self.files.last()?)])
     }
 }

@@ -242,7 +242,7 @@ fn format_of(path: &Path) -> Result<Foreign> {
     } else {
         (
             format!("a file that starts with {head:02x?}"),
-            "save it as one of these",
+            "save it as one of these; a table as text needs the name .csv",
         )
     };
     Err(Error::input(format!(
@@ -337,12 +337,13 @@ fn labels_of(file: &Path, request: &Request<'_>) -> Result<Box<dyn Source>> {
 struct Labelled {
     items: Box<dyn Source>,
     labels: Box<dyn Source>,
+    notes: Vec<String>,
 }
 
 impl Labelled {
     fn new(
         items: Box<dyn Source>,
-        labels: Box<dyn Source>,
+        mut labels: Box<dyn Source>,
         from: &Path,
         file: &Path,
     ) -> Result<Self> {
@@ -370,8 +371,43 @@ impl Labelled {
                 from.display()
             )));
         }
-        Ok(Self { items, labels })
+        let mut notes = items.notes();
+        let of_labels = labels.notes();
+        notes.extend(of_labels.iter().map(|n| format!("{}: {n}", file.display())));
+        if let Some([first, last]) = items.ends() {
+            let [one, other] = ends_of(&mut *labels)?;
+            notes.push(format!(
+                "the labels are those of the images in the order of the numbers in their names: {first} has the label \
+                 {one}, and {last}, the last one, {other}"
+            ));
+        }
+        Ok(Self {
+            items,
+            labels,
+            notes,
+        })
     }
+}
+
+/// The first and the last one of `labels`.
+fn ends_of(labels: &mut dyn Source) -> Result<[String; 2]> {
+    let classes = labels.arrays().into_iter().next().map(|a| a.classes);
+    let classes = classes.unwrap_or_default();
+    let (mut first, mut last) = (None, 0);
+    labels.pour(&mut |_, values| {
+        if let OutData::I64(&[one, ..]) = values {
+            first.get_or_insert(one);
+        }
+        if let OutData::I64(&[.., other]) = values {
+            last = other;
+        }
+        Ok(())
+    })?;
+    let named = |label: i64| {
+        let class = usize::try_from(label).ok().and_then(|at| classes.get(at));
+        class.map_or_else(|| label.to_string(), Clone::clone)
+    };
+    Ok([named(first.unwrap_or(0)), named(last)])
 }
 
 impl Source for Labelled {
@@ -390,6 +426,6 @@ impl Source for Labelled {
     }
 
     fn notes(&self) -> Vec<String> {
-        self.items.notes()
+        self.notes.clone()
     }
 }

@@ -13,7 +13,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Rows read at once hold about this many numbers.
+/// Rows read at once hold about this many numbers. Each read decodes its row group from the start.
+const READ: usize = 1 << 24;
+/// Rows passed on at once hold about this many numbers.
 const BLOCK: usize = 1 << 20;
 
 /// A table with its columns chosen.
@@ -21,8 +23,8 @@ const BLOCK: usize = 1 << 20;
 pub struct Parquet {
     path: PathBuf,
     rows: usize,
-    /// Ranges of rows that are read at once; each is in one row group.
-    blocks: Vec<(usize, usize)>,
+    /// Rows of each row group.
+    groups: Vec<usize>,
     /// Columns of numbers, which become one array.
     flat: Vec<String>,
     /// Columns of lists, and the shape of each list.
@@ -32,6 +34,8 @@ pub struct Parquet {
     labels: Option<String>,
     classes: Vec<String>,
     left_out: Vec<String>,
+    /// A note on columns of pandas.
+    note: Option<String>,
 }
 
 /// What a column holds.
@@ -88,10 +92,34 @@ pub fn open(path: &Path, only: &[String], labels: &LabelColumn) -> Result<Parque
             }
         )));
     }
+    let read = flat.iter().chain(&lists).chain(&chosen.labels);
+    let found_narrow: Vec<_> = read
+        .filter_map(|&at| Some((at, narrow(schema.iter_values().nth(at)?.dtype())?)))
+        .collect();
+    if let Some(&(at, (found, expected))) = found_narrow.first() {
+        let cast = match lists.contains(&at) {
+            true => format!(
+                "df[{0:?}] = [x.astype(\"{expected}\") for x in df[{0:?}]]",
+                names[at]
+            ),
+            false if found_narrow.len() > 1 => format!(
+                "df = df.astype({{c: \"{expected}\" for c in df.select_dtypes([\"int8\", \"uint8\", \"int16\", \
+                 \"uint16\", \"float16\"])}})"
+            ),
+            false => format!("df = df.astype({{{:?}: \"{expected}\"}})", names[at]),
+        };
+        return Err(Error::input(format!(
+            "{place}: found the column `{}` of {found}, expected numbers of 32 or 64 bits; write it again as those, \
+             `{cast}`",
+            names[at]
+        )));
+    }
     let mut parquet = Parquet {
         path: path.to_owned(),
         rows: metadata.num_rows,
-        blocks: Vec::new(),
+        groups: (metadata.row_groups.iter())
+            .map(|group| group.num_rows())
+            .collect(),
         flat: flat.iter().map(|&at| names[at].clone()).collect(),
         lists: lists
             .iter()
@@ -101,19 +129,14 @@ pub fn open(path: &Path, only: &[String], labels: &LabelColumn) -> Result<Parque
         labels: chosen.labels.map(|at| names[at].clone()),
         classes: Vec::new(),
         left_out,
+        note: chosen.note,
     };
     if parquet.rows == 0 {
         return Err(Error::input(format!(
             "{place}: found a table without rows, expected some"
         )));
     }
-    parquet.look(
-        &metadata
-            .row_groups
-            .iter()
-            .map(|group| group.num_rows())
-            .collect::<Vec<_>>(),
-    )?;
+    parquet.look()?;
     Ok(parquet)
 }
 
@@ -159,6 +182,7 @@ fn kind(dtype: &ArrowDataType) -> Kind {
         | ArrowDataType::UInt32
         | ArrowDataType::UInt64
         | ArrowDataType::Float16
+        | ArrowDataType::FixedSizeBinary(2)
         | ArrowDataType::Float32
         | ArrowDataType::Float64 => Kind::Number,
         ArrowDataType::List(inner)
@@ -172,9 +196,25 @@ fn kind(dtype: &ArrowDataType) -> Kind {
     }
 }
 
+/// If `dtype` is of numbers that are not read: what it is, and NumPy's type for them.
+fn narrow(dtype: &ArrowDataType) -> Option<(&'static str, &'static str)> {
+    Some(match dtype {
+        ArrowDataType::Int8 => ("int8", "int32"),
+        ArrowDataType::Int16 => ("int16", "int32"),
+        ArrowDataType::UInt8 => ("uint8", "int32"),
+        ArrowDataType::UInt16 => ("uint16", "int32"),
+        // float16 of Parquet is two bytes
+        ArrowDataType::Float16 | ArrowDataType::FixedSizeBinary(2) => ("float16", "float32"),
+        ArrowDataType::List(inner)
+        | ArrowDataType::LargeList(inner)
+        | ArrowDataType::FixedSizeList(inner, _) => return narrow(inner.dtype()),
+        _ => return None,
+    })
+}
+
 impl Parquet {
-    /// Looks at the first row, for the shapes of lists, and at all labels; cuts the table into blocks.
-    fn look(&mut self, groups: &[usize]) -> Result<()> {
+    /// Looks at the first row, for the shapes of lists, and at all labels.
+    fn look(&mut self) -> Result<()> {
         let first = self.read(0, 1)?;
         for at in 0..self.lists.len() {
             let name = self.lists[at].0.clone();
@@ -188,34 +228,42 @@ impl Parquet {
             let widest = columns?.iter().map(|c| number(c.dtype())).reduce(wider);
             self.numbers.insert(0, widest.unwrap_or(Number::F32));
         }
-        let lists = self
-            .lists
-            .iter()
-            .map(|(_, shape)| shape.iter().product::<usize>());
-        let width = self.flat.len() + lists.sum::<usize>();
-        let at_once = (BLOCK / width.max(1)).max(1);
-        let mut start = 0;
-        for &rows in groups {
-            let starts = (0..rows).step_by(at_once);
-            self.blocks
-                .extend(starts.map(|at| (start + at, at_once.min(rows - at))));
-            start += rows;
-        }
         if let Some(name) = &self.labels {
             let mut words = Words::default();
-            for &(start, rows) in &self.blocks {
+            for (start, rows) in self.reads(1) {
                 let labels = self.read_columns(std::slice::from_ref(name), start, rows)?;
                 let column = self.column(&labels, name)?;
                 for (row, word) in self.words(&column, name, start)?.into_iter().enumerate() {
-                    words.add(
-                        &word,
-                        &format!("{} (row {})", self.path.display(), start + row),
-                    )?;
+                    words.add(&word, &|| {
+                        let place = self.path.display();
+                        format!("{place}: row {}, column `{name}`", start + row)
+                    })?;
                 }
             }
             self.classes = words.classes();
         }
         Ok(())
+    }
+
+    /// The numbers of a row, without its label.
+    fn width(&self) -> usize {
+        let lists = self
+            .lists
+            .iter()
+            .map(|(_, shape)| shape.iter().product::<usize>());
+        self.flat.len() + lists.sum::<usize>()
+    }
+
+    /// Ranges of rows of `width` numbers that are read at once, each in one row group.
+    fn reads(&self, width: usize) -> Vec<(usize, usize)> {
+        let at_once = (READ / width.max(1)).max(1);
+        let (mut reads, mut start) = (Vec::new(), 0);
+        for &rows in &self.groups {
+            let starts = (0..rows).step_by(at_once);
+            reads.extend(starts.map(|at| (start + at, at_once.min(rows - at))));
+            start += rows;
+        }
+        reads
     }
 
     fn read(&self, start: usize, rows: usize) -> Result<DataFrame> {
@@ -311,6 +359,13 @@ impl Parquet {
             }
             dtype if dtype.is_integer() => {
                 let whole = guarded(&self.path, || column.cast(&DataType::Int64))?;
+                if whole.null_count() > 0 {
+                    return Err(Error::input(format!(
+                        "{}: found a label of 2^63 or more in column `{name}`, expected integers that i64 holds; number \
+                         the classes from 0, `pandas.factorize`",
+                        self.path.display()
+                    )));
+                }
                 let whole = guarded(&self.path, || whole.i64().cloned())?;
                 Ok(whole.iter().flatten().map(|v| v.to_string()).collect())
             }
@@ -330,6 +385,12 @@ impl Parquet {
     fn doubles(&self, column: &Series, name: &str) -> Result<Vec<f64>> {
         let real = guarded(&self.path, || column.cast(&DataType::Float64))?;
         let real = guarded(&self.path, || real.f64().cloned())?;
+        if real.null_count() > 0 {
+            return Err(Error::input(format!(
+                "{}: found values in column `{name}` that are no numbers of f64, expected such; choose others with --only",
+                self.path.display()
+            )));
+        }
         let values: Vec<f64> = real.iter().flatten().collect();
         let is_wide = matches!(column.dtype(), DataType::Int64 | DataType::UInt64);
         if is_wide
@@ -417,47 +478,19 @@ impl Source for Parquet {
     }
 
     fn pour(&mut self, sink: &mut Sink<'_>) -> Result<()> {
-        for &(start, rows) in &self.blocks {
+        let at_once = (BLOCK / self.width().max(1)).max(1);
+        for (start, rows) in self.reads(self.width()) {
             let frame = self.read(start, rows)?;
-            let mut at = 0;
-            if !self.flat.is_empty() {
-                let mut columns = Vec::new();
-                for name in &self.flat {
-                    let column = self.column(&frame, name)?;
-                    self.refuse_empty(&column, name, start)?;
-                    columns.push(self.doubles(&column, name)?);
-                }
-                let values: Vec<f64> = (0..rows)
-                    .flat_map(|row| columns.iter().map(move |column| column[row]))
-                    .collect();
-                pass(&values, self.numbers[at], at, sink)?;
-                at += 1;
-            }
-            for (name, item) in &self.lists {
-                let (shape, inner) = self.flattened(&self.column(&frame, name)?, name, start)?;
-                if shape[1..] != *item {
-                    return Err(Error::input(format!(
-                        "{}: found lists of shape {:?} in column `{name}` at row {start}, expected {item:?} as at row 0; \
-                         pad or remove such rows",
-                        self.path.display(),
-                        &shape[1..]
-                    )));
-                }
-                pass(&self.doubles(&inner, name)?, self.numbers[at], at, sink)?;
-                at += 1;
-            }
-            if let Some(name) = &self.labels {
-                let words = self.words(&self.column(&frame, name)?, name, start)?;
-                let labels = words.iter().map(|word| label(word, &self.classes));
-                let labels: Vec<i64> = labels.map(|label| label.unwrap_or(-1)).collect();
-                sink(at, OutData::I64(&labels))?;
+            for at in (0..rows).step_by(at_once) {
+                let block = frame.slice(at as i64, at_once.min(rows - at));
+                self.pour_block(&block, start + at, sink)?;
             }
         }
         Ok(())
     }
 
     fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = self.note.iter().cloned().collect();
         if let Some(name) = &self.labels {
             notes.push(format!("the labels are the column `{name}`"));
         }
@@ -468,5 +501,74 @@ impl Source for Parquet {
             ));
         }
         notes
+    }
+}
+
+impl Parquet {
+    /// Passes the rows of `frame` on, which start at row `start`.
+    fn pour_block(&self, frame: &DataFrame, start: usize, sink: &mut Sink<'_>) -> Result<()> {
+        let rows = frame.height();
+        let mut at = 0;
+        if !self.flat.is_empty() {
+            let mut columns = Vec::new();
+            for name in &self.flat {
+                let column = self.column(frame, name)?;
+                self.refuse_empty(&column, name, start)?;
+                columns.push(self.doubles(&column, name)?);
+            }
+            let values: Vec<f64> = (0..rows)
+                .flat_map(|row| columns.iter().map(move |column| column[row]))
+                .collect();
+            pass(&values, self.numbers[at], at, sink)?;
+            at += 1;
+        }
+        for (name, item) in &self.lists {
+            let (shape, inner) = self.flattened(&self.column(frame, name)?, name, start)?;
+            if shape[1..] != *item {
+                return Err(Error::input(format!(
+                    "{}: found lists of shape {:?} in column `{name}` at row {start}, expected {item:?} as at row 0; \
+                         pad or remove such rows",
+                    self.path.display(),
+                    &shape[1..]
+                )));
+            }
+            pass(&self.doubles(&inner, name)?, self.numbers[at], at, sink)?;
+            at += 1;
+        }
+        if let Some(name) = &self.labels {
+            let words = self.words(&self.column(frame, name)?, name, start)?;
+            let labels = words.iter().map(|word| label(word, &self.classes));
+            let labels: Vec<i64> = labels.map(|label| label.unwrap_or(-1)).collect();
+            sink(at, OutData::I64(&labels))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use polars::prelude::ArrowField;
+
+    /// This build of polars cannot write such columns either; its own message names none and says "damaged".
+    #[test]
+    fn numbers_of_fewer_than_32_bits_are_found_also_in_lists() {
+        let list = |inner| {
+            let field = ArrowField::new("item".into(), inner, true);
+            ArrowDataType::LargeList(Box::new(field))
+        };
+        for (dtype, expected) in [
+            (ArrowDataType::UInt8, Some(("uint8", "int32"))),
+            (
+                ArrowDataType::FixedSizeBinary(2),
+                Some(("float16", "float32")),
+            ),
+            (list(list(ArrowDataType::Int16)), Some(("int16", "int32"))),
+            (list(ArrowDataType::Float32), None),
+            (ArrowDataType::UInt64, None),
+            (ArrowDataType::Boolean, None),
+        ] {
+            assert_eq!(narrow(&dtype), expected, "{dtype:?}");
+        }
     }
 }

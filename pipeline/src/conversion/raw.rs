@@ -100,17 +100,36 @@ impl Raw {
         let mut bytes = vec![0; at_once * width];
         for start in (0..*items).step_by(at_once) {
             let bytes = &mut bytes[..at_once.min(items - start) * width];
-            reader.read_exact(bytes).map_err(|e| match e.kind() {
-                ErrorKind::UnexpectedEof | ErrorKind::InvalidData => Error::input(format!(
-                    "{}: found {e} in the items from {start} on, expected {items} items of {width} bytes; the file is \
-                     truncated or damaged. Copy or create it again",
-                    self.place
-                )),
-                _ => Error::file(&self.place, e),
-            })?;
+            reader
+                .read_exact(bytes)
+                .map_err(|e| self.damaged(&e, &format!("in the items from {start} on")))?;
             self.decode(bytes, start, sink)?;
         }
-        Ok(())
+        // archives check their contents at the end
+        let surplus = reader
+            .read(&mut [0])
+            .map_err(|e| self.damaged(&e, "after the last item"))?;
+        match surplus {
+            0 => Ok(()),
+            _ => Err(Error::input(format!(
+                "{}: found more bytes after the last item, expected {items} items of {width} bytes; the file is damaged. \
+                 Copy or create it again",
+                self.place
+            ))),
+        }
+    }
+
+    fn damaged(&self, error: &std::io::Error, at: &str) -> Error {
+        match error.kind() {
+            ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput => {
+                Error::input(format!(
+                    "{}: found {error} {at}, expected numbers of shape {:?}; the file is truncated or damaged. Copy or \
+                     create it again",
+                    self.place, self.shape
+                ))
+            }
+            _ => Error::file(&self.place, error),
+        }
     }
 
     fn decode(

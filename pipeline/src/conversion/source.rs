@@ -42,4 +42,9 @@ pub trait Source {
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// The names of its first and its last item, if each is a file.
+    fn ends(&self) -> Option<[String; 2]> {
+        None
+    }
 }

@@ -4,12 +4,15 @@
 //! That reader expects a dictionary. A file of one tensor is copied, without its name, with the tensor put into a
 //! dictionary.
 
+use super::columns::shown;
 use super::raw::{Feed, Raw, Stored};
+use super::source::{Array, Sink, Source};
 use latent_align_hdf5::temporary::folder_of;
 use latent_align_stages::{Error, Result};
 use pytorch_reader::{DType, PickleValue, PytorchError, PytorchReader};
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read as _, Write as _};
+use std::io::{BufReader, Cursor, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use zip::write::SimpleFileOptions;
@@ -20,12 +23,32 @@ const ONLY: &str = "tensor";
 /// Longest pickle that is put into a dictionary; that of one tensor has a few hundred bytes.
 const LONGEST: u64 = 1 << 20;
 
+/// Tensors of a file, and what is beside them.
+pub struct Torch {
+    tensors: Vec<Raw>,
+    notes: Vec<String>,
+}
+
+impl Source for Torch {
+    fn arrays(&self) -> Vec<Array> {
+        self.tensors.arrays()
+    }
+
+    fn pour(&mut self, sink: &mut Sink<'_>) -> Result<()> {
+        self.tensors.pour(sink)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+}
+
 /// The tensors of the file at `path`, those in `only` if any are given; one that is alone in the file has no name.
 /// Copies are made in the folder of `to`.
 ///
 /// # Errors
 /// [`Error::Input`] for a file without tensors, or a damaged one.
-pub fn open(path: &Path, only: &[String], to: &Path) -> Result<Vec<Raw>> {
+pub fn open(path: &Path, only: &[String], to: &Path) -> Result<Torch> {
     let refuse = |found: &dyn std::fmt::Display| {
         Error::input(format!(
             "{}: found {found}, expected a tensor or a dictionary of tensors (a pickle may hold code, which is not run); \
@@ -43,7 +66,7 @@ pub fn open(path: &Path, only: &[String], to: &Path) -> Result<Vec<Raw>> {
                 ))
             })?;
             let copied = PathBuf::from(format!("/proc/self/fd/{}", copy.as_raw_fd()));
-            refuse_objects(&copied).map_err(|object| refuse(&object))?;
+            contents(&copied).map_err(|object| refuse(&object))?;
             let reader = PytorchReader::new(copied).map_err(|e| refuse(&e))?;
             if reader.is_empty() {
                 return Err(refuse(&found));
@@ -52,14 +75,34 @@ pub fn open(path: &Path, only: &[String], to: &Path) -> Result<Vec<Raw>> {
         }
         Err(why) => return Err(refuse(&why)),
     };
-    if !is_alone {
-        refuse_objects(path).map_err(|object| refuse(&object))?;
+    let keys = match is_alone {
+        true => Vec::new(),
+        false => contents(path).map_err(|object| refuse(&object))?,
+    };
+    let mut distinct = BTreeSet::new();
+    if let Some(key) = keys.iter().find(|key| !distinct.insert(*key)) {
+        return Err(refuse(&format!(
+            "two values called `{key}`, of which one is in a dictionary"
+        )));
+    }
+    if has_negative_bit(path) {
+        return Err(Error::input(format!(
+            "{}: found a tensor whose signs are exchanged when it is read, such as `z.conj().imag`, expected plain \
+             numbers; save `x.resolve_neg()`",
+            path.display()
+        )));
     }
     let mut tensors: Vec<_> = reader.into_tensors().into_values().collect();
     if tensors.is_empty() {
         return Err(refuse(&"no tensor"));
     }
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    let is_tensor = |key: &String| tensors.iter().any(|tensor| tensor.name == *key);
+    let others: Vec<String> = keys.into_iter().filter(|key| !is_tensor(key)).collect();
+    let notes = match others.as_slice() {
+        [] => Vec::new(),
+        some => vec![format!("left out, as they are no tensors: {}", shown(some))],
+    };
     let length = std::fs::metadata(path)
         .map_err(|e| Error::file(path, e))?
         .len();
@@ -106,11 +149,61 @@ pub fn open(path: &Path, only: &[String], to: &Path) -> Result<Vec<Raw>> {
             feed,
         });
     }
-    Ok(raws)
+    Ok(Torch {
+        tensors: raws,
+        notes,
+    })
 }
 
-/// Refuses a pickle that calls functions other than those that make tensors, and names the first one.
-fn refuse_objects(path: &Path) -> std::result::Result<(), String> {
+/// Whether the pickle of the file at `path` has a tensor with PyTorch's mark of negative numbers, which the reader
+/// ignores: the text `neg`, perhaps a number under which it is remembered, and true.
+fn has_negative_bit(path: &Path) -> bool {
+    const MARK: &[u8] = b"X\x03\0\0\0neg";
+    const TRUE: u8 = 0x88;
+    let mut pickle = Vec::new();
+    let read = |pickle: &mut Vec<u8>| {
+        let file = File::open(path).ok()?;
+        let Ok(mut archive) = ZipArchive::new(BufReader::new(&file)) else {
+            // the pickles are before the numbers
+            (&file).seek(SeekFrom::Start(0)).ok()?;
+            return (&file).take(LONGEST).read_to_end(pickle).ok();
+        };
+        for number in 0..archive.len() {
+            let entry = archive.by_index(number).ok()?;
+            if entry.name().is_ok_and(|name| name.ends_with("/data.pkl")) {
+                return entry.take(LONGEST).read_to_end(pickle).ok();
+            }
+        }
+        None
+    };
+    read(&mut pickle);
+    let after = |at: usize| match pickle.get(at + MARK.len()..)? {
+        [b'q', _, value, ..] | [b'r', _, _, _, _, value, ..] | [value, ..] => Some(*value),
+        [] => None,
+    };
+    let mut marks = pickle.windows(MARK.len()).enumerate();
+    marks.any(|(at, found)| found == MARK && after(at) == Some(TRUE))
+}
+
+/// The keys of the values in a pickle, those of dictionaries in dictionaries with dots. Refuses one that calls functions
+/// other than those that make tensors, and names the first one.
+fn contents(path: &Path) -> std::result::Result<Vec<String>, String> {
+    fn keys(value: &PickleValue, prefix: &str, found: &mut Vec<String>) {
+        let dot = if prefix.is_empty() { "" } else { "." };
+        match value {
+            PickleValue::Dict(values) => {
+                for (key, value) in values {
+                    keys(value, &format!("{prefix}{dot}{key}"), found);
+                }
+            }
+            PickleValue::List(values) => {
+                for (at, value) in values.iter().enumerate() {
+                    keys(value, &format!("{prefix}{dot}{at}"), found);
+                }
+            }
+            _ => found.push(prefix.to_owned()),
+        }
+    }
     fn first(value: PickleValue) -> Option<String> {
         let is_harmless = |name: &str| {
             ["torch.", "collections.", "numpy."]
@@ -125,7 +218,12 @@ fn refuse_objects(path: &Path) -> std::result::Result<(), String> {
         }
     }
     match PytorchReader::read_pickle_data(path, None) {
-        Ok(value) => first(value).map_or(Ok(()), |name| Err(format!("a call of `{name}`"))),
+        Ok(value) => {
+            let mut found = Vec::new();
+            keys(&value, "", &mut found);
+            found.sort();
+            first(value).map_or(Ok(found), |name| Err(format!("a call of `{name}`")))
+        }
         Err(why) => Err(why.to_string()),
     }
 }

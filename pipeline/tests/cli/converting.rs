@@ -2,6 +2,7 @@
 //! was found and what to do, leaving nothing.
 
 mod refusing;
+mod silently;
 
 use crate::project::Project;
 use crate::python::{execute, python};
@@ -244,6 +245,9 @@ class Code:
         return os.system, ('touch ran',)
 torch.save(Code(), 'code.pt')
 torch.save({'x': x, 'code': Code()}, 'more-code.pt')
+torch.save({'x': x, 'epoch': 3, 'names': ['a']}, 'beside.pt')
+torch.save({'x': torch.complex(x, x).conj().imag}, 'negative.pt')
+torch.save({'a.b': x, 'a': {'b': x + 1}}, 'clash.pt')
 ";
     execute_in(&python, &project, script);
     let all: Vec<f64> = (0..60).map(f64::from).collect();
@@ -275,6 +279,15 @@ torch.save({'x': x, 'code': Code()}, 'more-code.pt')
             .run(&["convert", name, "no.h5"])
             .expect(2, &[name, "a call of `posix.system`"]);
     }
+    for (name, part) in [
+        ("negative.pt", "resolve_neg"),
+        ("clash.pt", "two values called `a.b`"),
+    ] {
+        project.run(&["convert", name, "no.h5"]).expect(2, &[part]);
+    }
+    project
+        .run(&["convert", "beside.pt", "beside.h5"])
+        .expect(0, &["no tensors: epoch, names.0"]);
     assert!(!project.path("ran").exists() && !project.path("no.h5").exists());
 }
 

@@ -114,6 +114,7 @@ pub const CRATES: [Crate; 4] = [
             "console",
             "process",
             "destination",
+            "numbered",
             "conversion",
             "shipped",
             "config",
