@@ -26,6 +26,8 @@ pub struct Csv {
     classes: Vec<String>,
     label_name: Option<String>,
     names: Vec<String>,
+    /// The first row.
+    first: Vec<String>,
 }
 
 /// Opens the table at `path`, with the columns `only`, or all.
@@ -59,6 +61,7 @@ pub fn open(path: &Path, only: &[String], labels: &LabelColumn) -> Result<Csv> {
         classes: Vec::new(),
         label_name: None,
         names: names.clone(),
+        first: first.iter().map(str::to_owned).collect(),
     };
     csv.label_name = csv.chosen.labels.map(|at| names[at].clone());
     let mut words = Words::default();
@@ -116,8 +119,8 @@ pub fn open(path: &Path, only: &[String], labels: &LabelColumn) -> Result<Csv> {
             }
         };
         if line == 1 && !has_header {
-            way_out.push_str(
-                ". If the first row is names, none of them may be empty or a number: rename those",
+            way_out = format!(
+                "if the first row is names, rename those that are empty or numbers; otherwise {way_out}"
             );
         }
         return Err(Error::input(format!(
@@ -256,7 +259,8 @@ impl Source for Csv {
         notes.push(match self.has_header {
             true => format!("the first row is names: {}", shown(&self.names)),
             false => format!(
-                "no names: the columns are called 1 to {}, as the first row has numbers or empty fields",
+                "no names: the first row ({}) is values, and the columns are called 1 to {}",
+                shown(&self.first),
                 self.names.len()
             ),
         });
@@ -264,12 +268,15 @@ impl Source for Csv {
     }
 }
 
-/// Whether the `first` row is names: texts that are no numbers, where the first one, of pandas' index, may be empty.
+/// Whether the `first` row is names: texts that are no numbers, where the first one, of pandas' index, may be empty, or
+/// pandas' own names 0, 1, ... after it.
 fn is_header(first: &StringRecord) -> bool {
     let is_name = |field: &str| !field.trim().is_empty() && field.trim().parse::<f64>().is_err();
     let mut others = first.iter().skip(1);
     let is_index = first[0].trim().is_empty() && first.len() > 1;
-    (is_index || is_name(&first[0])) && others.all(is_name)
+    let mut counted = (0..).zip(others.clone());
+    let are_counted = counted.all(|(at, field): (usize, _)| field.trim() == at.to_string());
+    (is_index && are_counted) || ((is_index || is_name(&first[0])) && others.all(is_name))
 }
 
 /// Whether `value` is the number of `field`, if that is an integer.
@@ -342,6 +349,8 @@ mod tests {
             (&["1", "", "3"], false),
             (&["5.1", "3.5", "Iris-setosa"], false),
             (&["", "2", "3"], false),
+            (&["", "0", "1"], true),
+            (&["0", "1"], false),
             (&["x", "nan"], false),
             (&[""], false),
         ] {

@@ -114,6 +114,18 @@ pub fn open(path: &Path, only: &[String], labels: &LabelColumn) -> Result<Parque
             names[at]
         )));
     }
+    if let Some((at, dtype)) = chosen
+        .labels
+        .and_then(|at| Some((at, schema.iter_values().nth(at)?.dtype())))
+        && kinds[at] != Kind::Number
+        && !is_text(dtype)
+    {
+        return Err(Error::input(format!(
+            "{place}: found the column `{}` of type {dtype:?}, expected integers or texts as labels; choose another with \
+             --labels NAME, or leave it out with --only",
+            names[at]
+        )));
+    }
     let mut parquet = Parquet {
         path: path.to_owned(),
         rows: metadata.num_rows,
@@ -194,6 +206,11 @@ fn kind(dtype: &ArrowDataType) -> Kind {
         }
         _ => Kind::Other,
     }
+}
+
+fn is_text(dtype: &ArrowDataType) -> bool {
+    use ArrowDataType::{Dictionary, LargeUtf8, Utf8, Utf8View};
+    matches!(dtype, Utf8 | LargeUtf8 | Utf8View | Dictionary(..))
 }
 
 /// If `dtype` is of numbers that are not read: what it is, and NumPy's type for them.

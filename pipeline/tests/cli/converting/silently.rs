@@ -117,7 +117,10 @@ fn the_first_row_of_a_table_is_kept_unless_it_is_names() {
     project.write("iris.csv", "5.1,3.5,Iris-setosa\n4.9,3,Iris-virginica\n");
     project
         .run(&["convert", "iris.csv", "iris.h5", "--labels", "3"])
-        .expect(0, &["no names: the columns are called 1 to 3"]);
+        .expect(
+            0,
+            &["no names: the first row (5.1, 3.5, Iris-setosa) is values"],
+        );
     assert_eq!(
         read(&project, "iris.h5", "features"),
         (vec![2, 2], [5.1, 3.5, 4.9, 3.0].to_vec())
@@ -144,6 +147,14 @@ fn a_large_group_of_rows_is_read_in_order_and_large_labels_are_refused() {
         ParquetWriter::new(file).finish(&mut frame).unwrap();
     };
     let x = Series::new("x".into(), [0.5f32, 1.5]);
+    let lists = [[1.0, 2.0], [3.0, 4.0]].map(|list| Series::new("".into(), list));
+    write(
+        "lists.parquet",
+        vec![x.clone(), Series::new("label".into(), lists.to_vec())],
+    );
+    project
+        .run(&["convert", "lists.parquet", "no.h5"])
+        .expect(2, &["column `label` of type", "--labels NAME"]);
     write(
         "labels.parquet",
         vec![x, Series::new("label".into(), [3u64, 1 << 63])],
