@@ -12,10 +12,10 @@ use crate::store::{
 use anyhow::Result;
 use latent_align_stages::Error;
 use latent_align_stages::context::{Context, Summary};
+use latent_align_stages::data::file_state;
 use latent_align_stages::devices::DeviceChoice;
 use latent_align_stages::figures::PEAK_MEMORY;
 use latent_align_stages::random::Streams;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -213,7 +213,7 @@ impl Workshop<'_> {
 
     /// Warnings of inputs that were written to or replaced since their states `before`, and have their old contents
     /// again.
-    fn rewritten(&self, key: &Key, before: &[Option<FileState>]) -> Vec<String> {
+    fn rewritten(&self, key: &Key, before: &[Option<[i128; 6]>]) -> Vec<String> {
         let changed = states(key).into_iter().zip(before);
         let changed = changed.map(|(now, before)| now != *before);
         let rewritten = key
@@ -238,21 +238,10 @@ impl Workshop<'_> {
     }
 }
 
-/// Inode and times of the last modification and change of a file, in seconds and nanoseconds: one of them differs after
-/// it was written to, even if its time of modification was restored.
-type FileState = [i128; 5];
-
 /// The state of each input of `key`.
-fn states(key: &Key) -> Vec<Option<FileState>> {
-    let of = |path: &Path| {
-        let meta = path.metadata().ok()?;
-        Some([
-            meta.ino().into(),
-            meta.mtime().into(),
-            meta.mtime_nsec().into(),
-            meta.ctime().into(),
-            meta.ctime_nsec().into(),
-        ])
-    };
-    key.inputs.iter().map(|(_, path, _)| of(path)).collect()
+fn states(key: &Key) -> Vec<Option<[i128; 6]>> {
+    key.inputs
+        .iter()
+        .map(|(_, path, _)| file_state(path))
+        .collect()
 }

@@ -46,6 +46,7 @@ pub use normaliser::{Inverse, Linear, Normaliser};
 pub use patches::Patches;
 pub use rows::{RowBlock, RowView};
 pub use scan::Scan;
+pub use scanned::file_state;
 pub use shape::{DataShape, refuse_channels_last};
 pub use split::{Part, Split};
 pub use training_set::{Data, DataConfig, Demands};

@@ -36,7 +36,7 @@ impl Pass {
         let files = of_parts.chain(source.file.all().iter().map(PathBuf::as_path));
         Some(Self {
             asked: format!("{source:?} {view:?} {seed} {parts:?}"),
-            files: files.map(state).collect::<Option<_>>()?,
+            files: files.map(file_state).collect::<Option<_>>()?,
         })
     }
 }
@@ -64,8 +64,8 @@ impl<T: Clone> Scanned<T> {
     }
 }
 
-/// Size, times and identity of a file, of which any change of it changes one.
-fn state(file: &Path) -> Option<[i128; 6]> {
+/// Size, times and identity of a file, of which any change of it changes one; none if it cannot be looked at.
+pub fn file_state(file: &Path) -> Option<[i128; 6]> {
     let found = std::fs::metadata(file).ok()?;
     Some([
         found.size().into(),
