@@ -39,7 +39,7 @@ impl Autoencoder {
                 dir.display()
             )));
         }
-        let header: AutoencoderHeader = read_header(&path, FORMAT, REMEDY)?;
+        let header = AutoencoderHeader::read(&path)?;
         let mut problems = Problems::new();
         problems.section("latent", |p| header.latent.check(p));
         (header.posterior).check(header.latent.shape(), &mut problems);
@@ -60,6 +60,16 @@ impl Autoencoder {
         })?;
         load_weights(&mut autoencoder, &path)?;
         Ok((autoencoder.no_grad(), header))
+    }
+}
+
+impl AutoencoderHeader {
+    /// The header of the autoencoder in the file `path`.
+    ///
+    /// # Errors
+    /// File errors; [`Error::Input`] for a file of another format.
+    pub fn read(path: &Path) -> Result<Self> {
+        read_header(path, FORMAT, REMEDY)
     }
 }
 

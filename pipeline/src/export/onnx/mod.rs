@@ -3,7 +3,7 @@
 mod graph;
 mod network;
 
-use super::{Artifact, Files, Source};
+use super::{Files, Source};
 use crate::store::Stage;
 use ::safetensors::SafeTensors;
 use anyhow::Result;
@@ -48,7 +48,7 @@ pub fn onnx(source: &Source) -> Result<Files> {
     let artifact = stage(Stage::TrainAutoencoder).ok_or_else(missing)?;
     let path = artifact.output(FILE)?.ok_or_else(missing)?;
     let bytes = std::fs::read(&path).map_err(|e| Error::file(&path, e))?;
-    let header = header(artifact, &bytes)?;
+    let header = AutoencoderHeader::read(&path)?;
     if let Some(part) = not_exported(&header) {
         return Err(refuse(
             part,
@@ -63,14 +63,6 @@ pub fn onnx(source: &Source) -> Result<Files> {
     files.add("encoder.onnx", encoder(&header, &network)?);
     files.add("decoder.onnx", decoder(&header, &network)?);
     Ok(files)
-}
-
-fn header(artifact: &Artifact, bytes: &[u8]) -> Result<AutoencoderHeader> {
-    let path = artifact.dir.join(FILE);
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| Error::file(&path, e))?;
-    let metadata = metadata.metadata().clone().unwrap_or_default();
-    let text = metadata.get("latent_align").map_or("", String::as_str);
-    Ok(serde_json::from_str(text).map_err(|e| Error::file(&path, e))?)
 }
 
 /// The part of an autoencoder that the graphs do not have, if any.
