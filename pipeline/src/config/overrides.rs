@@ -187,10 +187,11 @@ pub fn replace(tree: &mut Value, assignment: &Assignment) -> Result<(), String> 
     for (depth, part) in parents.iter().enumerate() {
         node = child(node, part, &parents[..depth])?;
     }
-    match node {
-        Value::Null => *node = Value::Object(Map::new()),
-        Value::Object(_) | Value::Array(_) => {}
-        _ => return Err(not_a_section(&parents)),
+    if begins_a_section(node) {
+        *node = Value::Object(Map::new());
+    }
+    if !node.is_object() && !node.is_array() {
+        return Err(not_a_section(&parents));
     }
     match node {
         // Keys beside a kind belong to it; a new kind starts from its own defaults.
@@ -229,7 +230,7 @@ fn whole(value: Value) -> Value {
 }
 
 fn child<'a>(node: &'a mut Value, part: &str, above: &[&str]) -> Result<&'a mut Value, String> {
-    if node.is_null() {
+    if begins_a_section(node) {
         *node = Value::Object(Map::new());
     }
     match node {
@@ -246,6 +247,12 @@ fn child<'a>(node: &'a mut Value, part: &str, above: &[&str]) -> Result<&'a mut 
         }
         _ => Err(not_a_section(above)),
     }
+}
+
+/// Whether a key below `node` makes it a section: if it is absent, or a word, which may stand for a variant of a type
+/// that also has sections, such as `rows: tokens` beside `rows: {split: 4}`.
+fn begins_a_section(node: &Value) -> bool {
+    node.is_null() || node.is_string()
 }
 
 fn not_a_section(path: &[&str]) -> String {
@@ -400,8 +407,17 @@ mod tests {
             "{found}"
         );
         assert!(message("seed.x=1").contains("`seed` is a value, not a section"));
+        let found = message("name.x=1");
+        assert!(found.contains("name: found a mapping, expected text"), "{found}");
         assert!(message("seed").contains("expected key=value"));
         assert!(message("seed=.nan").contains(".nan"));
+    }
+
+    #[test]
+    fn a_section_may_replace_a_word() {
+        let tree = set(&["pretrain_flow.rows.split=4"]).unwrap();
+        let flow = serde_json::to_value(tree.pretrain_flow).unwrap();
+        assert_eq!(flow["rows"], serde_json::json!({"split": 4}));
     }
 
     #[test]
