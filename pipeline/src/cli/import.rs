@@ -81,11 +81,19 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         ))
         .into());
     }
+    let file =
+        std::path::absolute(&arguments.file).context("the current folder no longer exists")?;
+    if file.to_str().is_none() {
+        // manifests are text
+        return Err(Error::input(format!(
+            "{}: found a path that is not UTF-8, expected one that is; rename the file or its folder",
+            file.display()
+        ))
+        .into());
+    }
     store.open_for_writing()?;
     let mut digests = Digests::of_store(store.root());
     let record = digests.of(&arguments.file)?;
-    let file =
-        std::path::absolute(&arguments.file).context("the current folder no longer exists")?;
     let config = ImportConfig {
         file: file.clone(),
         time: match arguments.time {

@@ -408,7 +408,10 @@ mod tests {
         );
         assert!(message("seed.x=1").contains("`seed` is a value, not a section"));
         let found = message("name.x=1");
-        assert!(found.contains("name: found a mapping, expected text"), "{found}");
+        assert!(
+            found.contains("name: found a mapping, expected text"),
+            "{found}"
+        );
         assert!(message("seed").contains("expected key=value"));
         assert!(message("seed=.nan").contains(".nan"));
     }

@@ -7,18 +7,23 @@ use super::suggest::{did_you_mean, list, meant_key};
 use super::unknown::others;
 use super::words::{in_words, kind_of_node, kind_of_number};
 use latent_align_stages::{Error, Result};
+use rustix::fs::OFlags;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_yaml::{Options, SnippetMode, UserMessageFormatter};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::FileTypeExt as _;
+use std::io::{Chain, Cursor, Read};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Maximum size of a configuration.
 const LARGEST: u64 = 64 * 1024;
+
+/// How long a named pipe may be without a writer.
+const WRITER: Duration = Duration::from_secs(5);
 
 /// Refuses a named pipe in place of a file that another file names: opening it could wait forever.
 ///
@@ -37,24 +42,32 @@ pub fn refuse_pipe(file: &Path) -> Result<()> {
 /// The text of `file`.
 ///
 /// # Errors
-/// [`Error::Input`] when the file is missing, unreadable, not UTF-8, or larger than 64 KiB.
+/// [`Error::Input`] when the file is missing, unreadable, a named pipe without a writer, not UTF-8, or larger than
+/// 64 KiB.
 pub fn read(file: &Path) -> Result<String> {
     let wrong = |why: String| Error::input(format!("{}: {why}", file.display()));
-    let handle = File::open(file).map_err(|e| match e.kind() {
+    let failed = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::NotFound => wrong(format!(
             "no such configuration file{}; expected a YAML file, such as configs/digits.yaml",
             near(file)
         )),
         _ => wrong(e.to_string()),
-    })?;
-    if handle.metadata().is_ok_and(|m| m.is_dir()) {
+    };
+    let kind = std::fs::metadata(file).map_err(failed)?.file_type();
+    if kind.is_dir() {
         return Err(wrong("is a folder; expected a YAML file".into()));
     }
+    let handle = match kind.is_fifo() {
+        true => open_pipe(file).map_err(failed)?.ok_or_else(|| {
+            wrong("is a named pipe that no program writes to; expected a YAML file".into())
+        })?,
+        false => Cursor::new(Vec::new()).chain(File::open(file).map_err(failed)?),
+    };
     let mut bytes = Vec::new();
     handle
         .take(LARGEST + 1)
         .read_to_end(&mut bytes)
-        .map_err(|e| wrong(e.to_string()))?;
+        .map_err(failed)?;
     if bytes.len() as u64 > LARGEST {
         return Err(wrong(format!(
             "larger than {} KiB, which no configuration is; is this a data file?",
@@ -67,6 +80,29 @@ pub fn read(file: &Path) -> Result<String> {
             e.utf8_error().valid_up_to()
         ))
     })
+}
+
+/// A named pipe, from its first bytes on; none if no program opens it to write within [`WRITER`].
+fn open_pipe(file: &Path) -> std::io::Result<Option<Chain<Cursor<Vec<u8>>, File>>> {
+    let mut pipe = File::options()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(file)?;
+    let mut first = vec![0; 4096];
+    let opened = Instant::now();
+    let length = loop {
+        match pipe.read(&mut first) {
+            // the end: nobody writes
+            Ok(0) if opened.elapsed() > WRITER => return Ok(None),
+            Ok(0) => std::thread::sleep(Duration::from_millis(20)),
+            Ok(length) => break length,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break 0,
+            Err(error) => return Err(error),
+        }
+    };
+    first.truncate(length);
+    rustix::fs::fcntl_setfl(&pipe, OFlags::empty())?; // from here on reads wait for the writer
+    Ok(Some(Cursor::new(first).chain(pipe)))
 }
 
 fn near(file: &Path) -> String {

@@ -7,7 +7,9 @@ use crate::resuming::{checkpoints as checkpoints_of, kill, start as start_until_
 use crate::tiny::{self, CONFIG};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
+use std::ffi::OsString;
 use std::io::Read as _;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -99,7 +101,11 @@ fn mutate(rng: &mut Pcg64, bytes: &[u8]) -> Vec<u8> {
 
 /// Tries mutations until the time is over; `prepare` writes one into the project and returns the
 /// arguments.
-fn fuzz(target: &str, project: &Project, mut prepare: impl FnMut(&mut Pcg64) -> Vec<Vec<String>>) {
+fn fuzz<A: Into<OsString>>(
+    target: &str,
+    project: &Project,
+    mut prepare: impl FnMut(&mut Pcg64) -> Vec<Vec<A>>,
+) {
     let asked = std::env::var("LATENT_ALIGN_SEED").ok();
     let first: u64 = asked.map_or(1, |seed| {
         seed.parse().expect("LATENT_ALIGN_SEED is a number")
@@ -111,8 +117,10 @@ fn fuzz(target: &str, project: &Project, mut prepare: impl FnMut(&mut Pcg64) -> 
         let seed = first + cases;
         let mut rng = Pcg64::seed_from_u64(seed);
         for arguments in prepare(&mut rng) {
-            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            let (code, stderr, memory) = run(project.command(&arguments));
+            let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+            let mut command = project.command(&[]);
+            command.args(&arguments);
+            let (code, stderr, memory) = run(command);
             let good = code.is_some_and(|code| [0, 1, 2, 3].contains(&code)) && memory < LARGEST;
             assert!(
                 good,
@@ -417,5 +425,150 @@ fn hdf5_files() {
         project.write("features.h5", bytes);
         let run = "run tiny.yaml --until pretrain-flow --set pretrain_flow.steps=1";
         vec![words("inspect features.h5"), words(run)]
+    });
+}
+
+/// Paths that are no ordinary file, or whose names are no ordinary text.
+const SPECIAL: [&[u8]; 13] = [
+    b"pipe",
+    b"folder",
+    b"nowhere",
+    b"loop",
+    b"empty",
+    b"closed",
+    b"/dev/zero",
+    b"/dev/null",
+    b"\xff\xfe.h5",
+    b"tiny\xff.yaml",
+    b"-v",
+    b"a\x1b[31mred\nline.h5",
+    b"",
+];
+
+/// `words` with `FILE` replaced by `file`.
+fn about(words: &str, file: &[u8]) -> Vec<OsString> {
+    let replaced = words.split(' ').map(|word| match word.split_once("FILE") {
+        Some((before, after)) => [before.as_bytes(), file, after.as_bytes()].concat(),
+        None => word.as_bytes().to_vec(),
+    });
+    replaced.map(OsString::from_vec).collect()
+}
+
+#[test]
+fn names_and_special_files() {
+    let project = tiny::project();
+    let sh = "mkfifo pipe; mkdir folder; ln -s gone nowhere; ln -s loop loop; touch empty; \
+              cp tiny.yaml closed; chmod 0 closed";
+    let mut made = Command::new("sh");
+    made.args(["-c", sh]).current_dir(project.path("."));
+    assert!(output(&mut made).unwrap().status.success());
+    for name in SPECIAL.iter().filter(|name| name.ends_with(b".h5")) {
+        let to = project.path(".").join(OsString::from_vec(name.to_vec()));
+        std::fs::copy(project.path("features.h5"), to).unwrap();
+    }
+    for name in [b"tiny\xff.yaml".as_slice(), b"-v"] {
+        project.write("tiny.yaml", CONFIG);
+        let to = project.path(".").join(OsString::from_vec(name.to_vec()));
+        std::fs::copy(project.path("tiny.yaml"), to).unwrap();
+    }
+    let commands = [
+        "inspect FILE",
+        "inspect -- FILE",
+        "show FILE",
+        "verify FILE",
+        "init FILE --out made.yaml --force",
+        "convert FILE made.h5 --force",
+        "import FILE --force",
+        "plan FILE",
+        "config FILE",
+        "run -- FILE --until pretrain-flow",
+        "run FILE --until pretrain-flow",
+        "sweep FILE --dry-run",
+        "export safetensors FILE",
+        "export onnx FILE",
+        "report FILE",
+        "encode FILE --data vectors.h5 --out made.h5",
+        "compare FILE FILE",
+        "generate gaussian --count 3 --out FILE",
+        "--artifacts FILE list",
+        "plan tiny.yaml --set pretrain_flow.features.file=FILE",
+        "plan tiny.yaml --set flow=FILE",
+        "plan tiny.yaml --set name=FILE",
+        "plan tiny.yaml --set train_autoencoder.fine_tune.from=FILE",
+    ];
+    fuzz("special", &project, |rng| {
+        let line = commands[rng.random_range(0..commands.len())];
+        let file = match SPECIAL[rng.random_range(0..SPECIAL.len())] {
+            b"pipe" if line.contains("--out FILE") => b"folder", // waits for a reader, as other programs do
+            file => file,
+        };
+        vec![about(line, file)]
+    });
+}
+
+/// Every whole number of the configuration `values`, by its dotted key.
+fn whole_numbers(key: &str, values: &serde_json::Value, found: &mut Vec<String>) {
+    let inside = |below: &str| match key {
+        "" => below.to_owned(),
+        _ => format!("{key}.{below}"),
+    };
+    match values {
+        serde_json::Value::Object(map) => {
+            for (below, values) in map {
+                whole_numbers(&inside(below), values, found);
+            }
+        }
+        serde_json::Value::Array(list) => {
+            for (at, values) in list.iter().enumerate() {
+                whole_numbers(&inside(&at.to_string()), values, found);
+            }
+        }
+        serde_json::Value::Number(number) if number.is_u64() => found.push(key.to_owned()),
+        _ => {}
+    }
+}
+
+#[test]
+fn sizes() {
+    let project = tiny::project();
+    let resolved = project.run(&["config", "tiny.yaml"]).stdout;
+    let resolved: serde_json::Value = serde_yaml::from_str(&resolved).unwrap();
+    let mut keys = Vec::new();
+    whole_numbers("", &resolved, &mut keys);
+    // a training of 1e11 steps is what was asked for
+    keys.retain(|key| !key.ends_with("steps"));
+    assert!(keys.len() >= 30, "{keys:?}");
+    let sizes = [
+        "0",
+        "1",
+        "3",
+        "1e9",
+        "100000000000",
+        "1e15",
+        "4294967296",
+        "9223372036854775807",
+        "18446744073709551615",
+        "-1",
+        "1e400",
+        ".nan",
+    ];
+    let kinds = ["gaussian", "rings", "moons", "mixture", "checkerboard"];
+    fuzz("sizes", &project, |rng| {
+        if rng.random_range(0..8) == 0 {
+            let kind = kinds[rng.random_range(0..kinds.len())];
+            let what = [
+                "--count 1000000000000000",
+                "--count 9223372036854775807",
+                "--count 0",
+                "--count 3 --param width=1e15",
+            ];
+            let what = what[rng.random_range(0..what.len())];
+            return vec![words(&format!(
+                "generate {kind} --out made.h5 --force {what}"
+            ))];
+        }
+        let size = sizes[rng.random_range(0..sizes.len())];
+        let key = &keys[rng.random_range(0..keys.len())];
+        vec![words(&format!("run tiny.yaml --set {key}={size}"))]
     });
 }

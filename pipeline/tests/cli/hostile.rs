@@ -93,6 +93,16 @@ fn a_configuration_comes_through_a_pipe() {
     assert_eq!(String::from_utf8(config.stdout).unwrap(), whole);
 }
 
+/// Detects: a wait without end for the first byte.
+#[test]
+fn a_pipe_that_nobody_writes_to_is_refused() {
+    let project = tiny::project();
+    fifo(&project.path("pipe"));
+    project
+        .run(&["run", "pipe"])
+        .expect(2, &["pipe: is a named pipe that no program writes to"]);
+}
+
 /// Detects: a wait, deaf to SIGTERM, for a pipe that nobody writes to.
 #[test]
 fn a_pipe_that_a_configuration_names_is_refused() {

@@ -155,6 +155,11 @@ fn a_size_beyond_memory_is_refused_before_anything_is_computed() {
     project
         .run(&wide)
         .expect(2, &["target.width: found", "GiB that are free"]);
+    let count = "1000000000000000";
+    project
+        .run(&["generate", "rings", "--out", "long.h5", "--count", count])
+        .expect(2, &["count: found 1000000000000000, which need", "of disk"]);
+    assert!(!project.path("long.h5").exists());
     assert!(!project.path("artifacts/pretrain-flow").exists());
 }
 
@@ -180,11 +185,17 @@ fn names_that_are_not_text_are_no_panic() {
         "{}",
         String::from_utf8_lossy(&done.stderr)
     );
-    let refused = run(b"d\xff/tiny.yaml");
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(2), "{said}");
-    assert!(
-        said.contains("which is not UTF-8, expected one that is; rename"),
-        "{said}"
-    );
+    let import = || {
+        std::fs::write(odd(b"f\xff.pt"), "weights").unwrap();
+        let mut command = project.command(&["import"]);
+        crate::project::output(command.arg(odd(b"f\xff.pt"))).unwrap()
+    };
+    for refused in [run(b"d\xff/tiny.yaml"), import()] {
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains("is not UTF-8, expected one that is; rename"),
+            "{said}"
+        );
+    }
 }

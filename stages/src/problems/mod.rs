@@ -82,6 +82,33 @@ impl Problems {
         );
     }
 
+    /// Reports a `count` of rows under `key` that does not fit beside the file `path`, if each has `width` numbers of
+    /// 4 bytes. Unknown free space is not checked.
+    pub fn fits_on_disk(&mut self, key: &str, count: usize, width: usize, path: &Path) {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let Ok(disk) = rustix::fs::statvfs(folder) else {
+            return;
+        };
+        let free = disk.f_bavail as f64 * disk.f_frsize as f64;
+        let each = width.max(1) as f64 * 4.0;
+        let needed = count as f64 * each;
+        let gib = |bytes: f64| bytes / f64::from(1 << 30);
+        self.require(
+            needed <= free,
+            key,
+            format!("{count}, which need {:.1} GiB of disk", gib(needed)),
+            &format!(
+                "at most {:.0}, for which the {:.1} GiB that are free in {} suffice",
+                (free / each).floor(),
+                gib(free),
+                folder.display()
+            ),
+        );
+    }
+
     /// Reports a value of `key` that is not positive and finite.
     pub fn positive(&mut self, key: &str, value: f64, such_as: &str) {
         let holds = value > 0.0 && value.is_finite();

@@ -55,7 +55,8 @@ pub fn write_features(
 /// dataset.
 ///
 /// # Errors
-/// An input error for parameters out of range or a count of 0; file errors.
+/// An input error for parameters out of range, and a count of 0 or of more rows than the disk has room for; file
+/// errors.
 pub fn generate(
     target: &Target,
     count: usize,
@@ -72,6 +73,7 @@ pub fn generate(
     let mut problems = Problems::new();
     problems.section("target", |p| target.check(p));
     problems.at_least("count", count, 1);
+    problems.fits_on_disk("count", count, target.width(), path);
     problems.into_result()?;
     let mut attributes = target_attributes(path, target)?;
     attributes.push(("seed".to_owned(), Attribute::Int(seed as i64)));

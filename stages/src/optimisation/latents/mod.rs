@@ -4,6 +4,7 @@
 //! Optimization" (2019).
 
 mod adaptive;
+mod adjacent;
 mod anchors;
 mod candidates;
 mod config;

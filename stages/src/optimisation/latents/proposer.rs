@@ -301,7 +301,8 @@ impl Latents {
             count.min(region.fresh.len()),
             self.config.surrogate.features,
         );
-        for hopes in surrogate.hopes(&points, &region.weighed.costs, count, features, rng) {
+        let candidates = (sequences.as_slice(), &points);
+        for hopes in surrogate.hopes(candidates, &region.weighed.costs, count, features, rng) {
             let best = (hopes.into_iter().enumerate())
                 .filter(|(place, _)| !chosen.contains(place))
                 .max_by(|(_, a), (_, b)| a.total_cmp(b));
@@ -405,7 +406,7 @@ impl Proposer for Latents {
         let mut rng = streams.at("regions", round);
         let mut order = feasible.clone();
         let value = |i: usize| seen.values[i].unwrap_or(f64::NEG_INFINITY);
-        order.shuffle(&mut rng); // order.shuffle(&mut rng); // breaks ties at random
+        order.shuffle(&mut rng); // breaks ties at random
         order.sort_by(|&a, &b| value(b).total_cmp(&value(a)));
         let partners = order.iter().take(self.config.perturbation.partners);
         let partners: Vec<&Sequence> = partners.map(|&i| &seen.sequences[i]).collect();
@@ -454,7 +455,7 @@ impl Proposer for Latents {
         let known =
             known.filter_map(|(place, text)| Some((place, self.model.sequence(text).ok()?)));
         let (places, sequences): (Vec<usize>, Vec<Sequence>) = known.unzip();
-        let latents = self.model.weigh(&sequences)?.latents; // let latents = self.model.weigh(&sequences)?.latents; // the latents known to the surrogate
+        let latents = self.model.weigh(&sequences)?.latents; // as the surrogate has them
         let decoded = self.model.decode(&latents)?;
         let texts = decoded.iter().map(|sequence| self.model.text(sequence));
         Ok(places.into_iter().zip(texts).collect())

@@ -98,13 +98,13 @@ impl Surrogate {
         let fitted = fit(&from, &points.select(&chosen), &some, config.steps)?;
         let objective = Posterior::new(&fitted, &points, &scaled, config.size())?;
         *start = Some(fitted);
-        let labels = values.iter().map(Option::is_some);
-        let costs: Vec<(Cost, bool)> = costs.iter().copied().zip(labels).collect();
+        let weighed = sequences.iter().zip(costs).zip(values);
+        let weighed = weighed.map(|((sequence, cost), value)| (*sequence, *cost, value.is_some()));
         Ok(Self {
             sight,
             scale,
             objective,
-            feasibility: Feasibility::new(&costs),
+            feasibility: Feasibility::new(&weighed.collect::<Vec<_>>()),
             range: [
                 scaled.iter().copied().fold(f64::INFINITY, f64::min),
                 scaled.iter().copied().fold(f64::NEG_INFINITY, f64::max),
@@ -122,21 +122,21 @@ impl Surrogate {
         matches!(self.sight, Sight::Latents(..))
     }
 
-    /// `count` draws of the acquisition value at `points`, with `features` random Fourier features; `costs` are the
-    /// costs of the sequences. In each draw, the acquisition value of a point is the probability that it is
+    /// `count` draws of the acquisition value at the `points` of `sequences` with these `costs`, with `features`
+    /// random Fourier features. In each draw, the acquisition value of a point is the probability that it is
     /// feasible times the sum of its improvement over the best so far, on the surrogate's scale, and
     /// [`LIKE_THE_BEST`] times its position between the worst and the best.
     pub fn hopes(
         &self,
-        points: &Points,
+        (sequences, points): (&[&Sequence], &Points),
         costs: &[Cost],
         count: usize,
         features: usize,
         rng: &mut Pcg64,
     ) -> Vec<Vec<f64>> {
         let scores = draws(&self.objective, points, count, features, rng);
-        let likely: Vec<f64> = (costs.iter())
-            .map(|cost| self.feasibility.probability(cost))
+        let likely: Vec<f64> = (sequences.iter().zip(costs))
+            .map(|(sequence, cost)| self.feasibility.probability(sequence, cost))
             .collect();
         let [worst, best] = self.range;
         let width = if best > worst { best - worst } else { 1.0 };
