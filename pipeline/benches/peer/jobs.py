@@ -5,6 +5,7 @@ from flow import Align, Fit, Train
 from images import TrainAutoencoder, TrainClassifier
 from likelihood import Likelihood
 from probe import Probe
+from search import Search
 from stream import Stream
 from student import Student
 from surrogate import Surrogate
@@ -25,6 +26,7 @@ JOBS = {
     "vae": TrainVae,
     "weigh": WeighVae,
     "surrogate": Surrogate,
+    "search": Search,
     "carry": Carry,
     "divergence": Divergence,
     "likelihood": Likelihood,

@@ -1,8 +1,10 @@
 //! The protocol between the driver, `driver/`, and a worker: one line of JSON in each direction.
 
+use super::jobs::search::{self, Pass};
 use super::jobs::{Align, OfImages, OfProbe, OfVae, Size, TarSize};
 use super::jobs::{student, surrogate};
-use latent_align_stages::priors::VelocityNetworkConfig;
+use latent_align_stages::optimisation::LatentsConfig;
+use latent_align_stages::priors::{GumbelMax, VelocityNetworkConfig};
 use latent_align_stages::training::{MatmulPrecision, OptimiserConfig};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -91,6 +93,8 @@ pub enum Kind {
     Weigh,
     /// Of a round of a search in latents.
     Surrogate,
+    /// A round of a search in latents.
+    Search,
     /// Transport of latents.
     Carry,
     Divergence,
@@ -155,6 +159,8 @@ pub enum Task {
     },
     /// The surrogate in a round of a search in latents.
     Surrogate(Believing),
+    /// A round of a search in latents, without scores and without refits of its model.
+    Search(Searching),
     /// An evaluation of velocity and exact divergence at random points.
     Divergence { size: Shape },
     /// A whole solve: the NLL of given points under a given flow.
@@ -258,6 +264,55 @@ impl Believing {
         }
     }
 }
+
+/// The sizes of a round of a search.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Searching {
+    pub surrogate: Believing,
+    /// Width of a token embedding, and of the state of the LSTM, which has one layer.
+    pub embedding: usize,
+    pub channels: usize,
+    /// The passes of the model in a round of this program.
+    pub passes: Vec<Pass>,
+    pub regions: usize,
+    /// Weighings of candidates per region, each followed by draws of the surrogate at all candidates so far.
+    pub generations: usize,
+    /// Draws after every weighing but the last.
+    pub parents: usize,
+    /// Draws after the last one.
+    pub chosen: usize,
+}
+
+impl Searching {
+    /// Those of this program's job, with these `passes`.
+    pub fn ours(passes: Vec<Pass>) -> Self {
+        let (config, model) = (LatentsConfig::default(), GumbelMax::default());
+        let (surrogate, regions) = (config.surrogate, config.regions);
+        Self {
+            surrogate: Believing {
+                evaluations: search::EVALUATIONS,
+                fitted_to: surrogate.fitted_to,
+                steps: surrogate.steps,
+                tokens: search::LONGEST,
+                width: search::WIDTH,
+                regions: 0,
+                candidates: 0,
+                draws: 0,
+                features: surrogate.features,
+            },
+            embedding: model.embedding,
+            channels: model.width,
+            passes,
+            regions: regions.count,
+            generations: regions.generations,
+            parents: PARENTS,
+            chosen: search::PROPOSALS / regions.count,
+        }
+    }
+}
+
+/// As in the proposer.
+const PARENTS: usize = 10;
 
 /// A size with all settings of its network, so that no default of the other side matters.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]

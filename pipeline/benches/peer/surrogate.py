@@ -79,9 +79,9 @@ class Surrogate(Job):
         self.factor = torch.linalg.cholesky(covariance)
 
     @torch.no_grad()
-    def draws(self, points):
-        """Values [n, draws] of functions drawn from the posterior, by random Fourier features of the prior."""
-        count, features = self.of["draws"], self.of["features"]
+    def draws(self, points, count):
+        """Values [n, count] of functions drawn from the posterior, by random Fourier features of the prior."""
+        features = self.of["features"]
         new = dict(device=self.device, dtype=torch.float64)
         stretch = (5 / torch.distributions.Chi2(torch.tensor(5.0, **new)).sample([features])).sqrt()
         frequencies = torch.randn(self.support.shape[1], features, **new) * stretch
@@ -97,7 +97,7 @@ class Surrogate(Job):
     def step(self):
         self.posterior(self.fit())
         for region in self.candidates.split(self.of["candidates"]):
-            self.draws(region)
+            self.draws(region, self.of["draws"])
 
     def show(self, shown):
         given = shown.given

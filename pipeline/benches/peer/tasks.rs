@@ -4,9 +4,10 @@ use super::exchange::{Tensors, write_flow};
 use super::held_out::HeldOut;
 use super::jobs::transport::{CARRIED, FLOWS, TOLERANCE};
 use super::jobs::{
-    DATASET, MEMORY, OfImages, OfProbe, OfVae, Size, Stream, TarSize, device, points, trained_flow,
+    DATASET, MEMORY, OfImages, OfProbe, OfVae, SearchRound, Size, Stream, TarSize, device, points,
+    trained_flow,
 };
-use super::protocol::{Believing, Kind, Matching, Offer, Task, Wanted};
+use super::protocol::{Believing, Kind, Matching, Offer, Searching, Task, Wanted};
 use anyhow::Result;
 use burn::module::Module as _;
 use latent_align_stages::random::Streams;
@@ -73,6 +74,7 @@ pub fn tasks(wanted: &Wanted) -> Result<Vec<Offer>> {
             Task::Weigh { samples: SAMPLES },
         )],
         Kind::Surrogate => vec![surrogate()],
+        Kind::Search => vec![search()?],
         Kind::Carry => vec![offer(
             format!("{CARRIED} latents of 2 x 16, tolerance {TOLERANCE:e}"),
             Task::Carry {
@@ -127,6 +129,15 @@ fn surrogate() -> Offer {
         of.draws
     );
     offer(size, Task::Surrogate(of))
+}
+
+fn search() -> Result<Offer> {
+    let of = Searching::ours(SearchRound::passes(&device()?)?);
+    let size = format!(
+        "{} evaluated expressions of at most {} tokens, {} regions, {} generations, model of width {}",
+        of.surrogate.evaluations, of.surrogate.tokens, of.regions, of.generations, of.channels
+    );
+    Ok(offer(size, Task::Search(of)))
 }
 
 /// The solve of the first points, whose NLL is also computed in f64, and that of all.

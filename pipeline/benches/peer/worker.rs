@@ -3,8 +3,8 @@
 use super::exchange::{self, Tensors};
 use super::held_out::HeldOut;
 use super::jobs::{
-    self, Align, Carry, Divergence, Job, Likelihood, NllTarFlow, Probe, SampleTarFlow, Shown,
-    Stream, Surrogate, Train, TrainAutoencoder, TrainClassifier, TrainTarFlow, TrainVae,
+    self, Align, Carry, Divergence, Job, Likelihood, NllTarFlow, Probe, SampleTarFlow, SearchRound,
+    Shown, Stream, Surrogate, Train, TrainAutoencoder, TrainClassifier, TrainTarFlow, TrainVae,
     TrainWithStudent, WeighVae,
 };
 use super::protocol::{Reply, Request, Task};
@@ -125,6 +125,7 @@ fn prepare(task: Task, device: &Device) -> Result<Prepared> {
         Task::Student(_) => Prepared::Plain(Box::new(TrainWithStudent::new(device)?)),
         Task::Carry { .. } => Prepared::Plain(Box::new(Carry::new(device)?)),
         Task::Surrogate(_) => Prepared::Plain(Box::new(Surrogate::new())),
+        Task::Search(_) => Prepared::Plain(Box::new(SearchRound::new(device)?)),
         Task::Weigh { samples } => Prepared::Plain(Box::new(WeighVae::new(samples, device))),
         Task::Divergence { size } => Prepared::Plain(Box::new(Divergence::new(size.size, device)?)),
         Task::Likelihood {

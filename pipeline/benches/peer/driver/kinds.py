@@ -110,6 +110,12 @@ KINDS = {
         "on both sides.",
         2.0,
     ),
+    "search": Kind(
+        "round of a search in latents",
+        "Search: PyTorch runs the model's passes and the Gaussian process of such a round on random tokens, without making candidates "
+        "or looking up what is known; its LSTM looks up the products of token embeddings.",
+        2.0,
+    ),
     "carry": Kind(
         "transport",
         "Transport: both have Dormand-Prince with the same tolerance of a step; ours holds the worst point to it, torchdiffeq "

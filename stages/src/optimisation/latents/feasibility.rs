@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn pairs_that_only_infeasible_sequences_have_are_avoided() {
         let mut rng = Streams::new(5).at("pairs", 0);
-        let forbidden = |pair: &[u32]| (pair[0] * 7 + pair[1] * 3) % 5 == 0;
+        let forbidden = |pair: &[u32]| (pair[0] * 7 + pair[1] * 3).is_multiple_of(5);
         let mut draw = || -> Sequence { (0..6).map(|_| rng.random_range(0..12)).collect() };
         let cost = Cost {
             worst: 2.0,
