@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     latent_align_stages::devices::keep_memory_between_steps();
+    process::allow_many_open_files();
     let cli = match cli::Cli::parse() {
         Ok(cli) => cli,
         Err(said) => return failure::usage(&said),

@@ -1,6 +1,7 @@
 //! Features in several files: `file:` takes a list or a pattern.
 
-use crate::project::Project;
+use crate::project::{Outcome, Project};
+use crate::resuming::{kill, start};
 use crate::tiny::{CONFIG, noise};
 
 const ROWS: usize = 40_000;
@@ -82,4 +83,40 @@ fn a_file_that_changes_or_is_missing_is_named() {
     project.write("b.yaml", config("b", "'part-*.h5'", 256));
     let other = ["part-9.h5, expected items like those of", "part-2.h5"];
     project.run(&["run", "b.yaml"]).expect(2, &other);
+}
+
+/// Fails if a shell's limit of open files is that of the program.
+#[test]
+fn there_may_be_more_files_than_a_shell_allows_open() {
+    let project = Project::new();
+    for number in 0..120 {
+        let name = format!("part-{number}.h5");
+        project.write_features(&name, "features", 20, WIDTH, |row, j| {
+            noise(20 * number + row, j)
+        });
+    }
+    project.write("a.yaml", config("a", "'part-*.h5'", 256));
+    let mut command = project.command_after("ulimit -Sn 100", &["run", "a.yaml"]);
+    let run = crate::project::output(&mut command).unwrap();
+    Outcome::of(run).expect(0, &[]);
+}
+
+/// Fails if a resumed training takes batches of other rows, or looks at other files.
+#[test]
+fn a_killed_training_on_several_files_resumes_to_the_same_bits() {
+    let project = project();
+    let many = |name: &str| {
+        let config = config(name, "'part-*.h5'", 1).replace("steps: 20\n", "steps: 150\n");
+        format!("{config}checkpoints: {{every_steps: 1}}\n")
+    };
+    project.write("whole.yaml", many("whole"));
+    project.run(&["run", "whole.yaml"]).expect(0, &[]);
+    let whole = flow(&project, "whole");
+    std::fs::remove_dir_all(project.path("artifacts")).unwrap();
+    project.write("tiny.yaml", many("tiny"));
+    kill(start(&project, "pretrain-flow"));
+    project
+        .run(&["run", "tiny.yaml"])
+        .expect(0, &["resuming from the checkpoint"]);
+    assert!(flow(&project, "tiny") == whole);
 }
