@@ -2,7 +2,6 @@
 
 use crate::project::{Project, output, start};
 use crate::tiny;
-use hdf5::types::VarLenUnicode;
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::fs::File;
@@ -17,15 +16,8 @@ const EVIL: &str = "a\u{1b}[2J\u{9b}2J\u{7}\u{1b}]0;t\u{7}\r\u{202e}b";
 fn project() -> Project {
     let project = tiny::project();
     project.write_features("evil.h5", EVIL, 50, 2, tiny::noise);
-    let file = hdf5::File::open_rw(project.path("evil.h5")).unwrap();
-    let value: VarLenUnicode = format!("{EVIL}\nverified: all is well").parse().unwrap();
-    let attribute = file.dataset(EVIL).unwrap().new_attr::<VarLenUnicode>();
-    attribute
-        .create(EVIL)
-        .unwrap()
-        .write_scalar(&value)
-        .unwrap();
-    file.close().unwrap();
+    let value = format!("{EVIL}\nverified: all is well");
+    project.write_attribute("evil.h5", EVIL, EVIL, &value);
     let place = "artifacts/pretrain-flow/00112233445566aa";
     std::fs::create_dir_all(project.path(place)).unwrap();
     // YAML wants such characters escaped.
