@@ -1,26 +1,27 @@
 //! `latent-align init FILE.h5`
 
-use crate::config::{Experiment, beside, json_schema};
+use crate::config::{Experiment, beside, expand, json_schema};
 use crate::console::Console;
 use crate::destination::{Destination, Found};
 use crate::failure::this_command;
 use crate::process::Signals;
 use crate::run::StageMonitor;
-use crate::shipped::{FLOWS, named};
-use crate::starter::{DataAs, Request, SCHEMA, name_of, starter};
+use crate::shipped::{FLOWS, named as shipped};
+use crate::starter::{DataAs, Request, SCHEMA, name_of_all, starter};
 use anyhow::Result;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use latent_align_stages::Error;
+use latent_align_stages::data::Files;
 use std::path::{Path, PathBuf};
 
 /// Options of `init`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The HDF5 file with the features that the latents should follow, [N, D] or [N, T, D]; with
-    /// --flow, that of the data to encode
+    /// The HDF5 file with the features that the latents should follow, [N, D] or [N, T, D], several
+    /// files or a pattern; with --flow, the file of the data to encode
     #[arg(value_name = "FILE.h5")]
-    file: Option<PathBuf>,
+    files: Vec<PathBuf>,
     /// Follow a flow that is part of the program instead of features
     #[arg(long, value_name = "NAME", conflicts_with = "tokens")]
     #[arg(value_parser = PossibleValuesParser::new(FLOWS.each_ref().map(|flow| flow.name)))]
@@ -62,19 +63,27 @@ To try it without one: `latent-align generate moons --out moons.h5 --count 5000`
 
 /// Writes the configuration, and prints the next steps.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
-    let file = match (&arguments.flow, &arguments.data) {
-        (Some(_), Some(data)) if arguments.file.is_none() => Some(data.as_path()),
-        (Some(name), Some(data)) => {
-            return Err(Error::input(format!(
-                "init --flow {name}: found two files, expected one, that of the data to encode: {}",
-                data.display()
-            ))
-            .into());
-        }
-        _ => arguments.file.as_deref(),
-    };
-    let file = file.ok_or_else(|| Error::input(format!("init: {HINT}")))?;
-    let name = name_of(file);
+    let mut named = arguments.files.clone();
+    if arguments.flow.is_some() {
+        named.extend(arguments.data.clone());
+    }
+    let named = Files::of(named).ok_or_else(|| Error::input(format!("init: {HINT}")))?;
+    let mut files = named.clone();
+    expand("init", &mut files, Path::new("."))?;
+    if let (Some(flow), true) = (&arguments.flow, files.are_several()) {
+        let shown: Vec<_> = files
+            .all()
+            .iter()
+            .map(|f| f.display().to_string())
+            .collect();
+        return Err(Error::input(format!(
+            "init --flow {flow}: found {} files, expected one, that of the data to encode: {}",
+            shown.len(),
+            shown.join(", ")
+        ))
+        .into());
+    }
+    let name = name_of_all(&files);
     let out = arguments.out.clone();
     let out = out.unwrap_or_else(|| PathBuf::from(format!("{name}.yaml")));
     // Before the scan, which may take long.
@@ -87,8 +96,9 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
         false => out,
     };
     let request = Request {
-        features: (file, arguments.dataset.as_deref()),
-        flow: arguments.flow.as_deref().and_then(named),
+        features: (&files, arguments.dataset.as_deref()),
+        named: &named,
+        flow: arguments.flow.as_deref().and_then(shipped),
         data: arguments.data.as_deref(),
         data_dataset: arguments.data_dataset.as_deref(),
         tokens: arguments.tokens,

@@ -27,6 +27,7 @@ pub use differing::{Setting, differing};
 pub use experiment::{CheckpointConfig, Experiment, NAME, is_name};
 pub use overrides::Assignment;
 pub use paths::{beside, is_fingerprint_prefix};
+pub use patterns::expand;
 pub use quick::{FACTOR, MARK, is_quick};
 pub use referenced::load_read;
 pub use suggest::{hint, list, nearest};

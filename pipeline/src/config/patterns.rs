@@ -48,8 +48,8 @@ fn matching(key: &str, name: &str, pattern: &str) -> Result<Vec<PathBuf>> {
     }
     if files.is_empty() {
         return Err(Error::input(format!(
-            "{key}: found no file that matches {name}, expected at least one; patterns are relative to the configuration \
-             file, here {pattern}"
+            "{key}: found no file that matches {name}, expected at least one; patterns in a configuration are relative \
+             to its file, here {pattern}"
         )));
     }
     files.sort_by(|a, b| by_numbers(&a.to_string_lossy(), &b.to_string_lossy()));

@@ -33,7 +33,7 @@ pub fn section(
 ) -> Result<String> {
     // Before the scan, which may take long.
     let items = items(request, file, dataset)?;
-    let ingest = Ingest::survey(file, dataset, RowView::Items, false, monitor)?;
+    let ingest = Ingest::survey(&file.into(), dataset, RowView::Items, false, monitor)?;
     refuse_non_finite(&ingest)?;
     let data = &ingest.dataset;
     let (least, most) = range(&ingest);

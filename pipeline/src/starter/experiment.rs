@@ -15,7 +15,7 @@ use latent_align_stages::context::Monitor;
 /// [`Error::Input`] for a file without a suitable dataset, with several if none was named, with values
 /// that are not finite, or that can be read in several ways; errors of the scans.
 pub fn starter(request: &Request, monitor: &dyn Monitor) -> Result<String> {
-    let (file, _) = request.features;
+    let (files, _) = request.features;
     let (flow, encode) = match request.flow {
         Some(flow) => with_flow(request, flow, monitor)?,
         None => with_features(request, monitor)?,
@@ -42,14 +42,15 @@ name: {name}
 estimate_nll:
   points: 300   # a region
 ",
-        of_file = one_line(file.display()),
+        of_file = one_line(files),
         name = name_of(request.out),
     ))
 }
 
 /// The sections of the features' flow, and of the data to encode.
 fn with_features(request: &Request, monitor: &dyn Monitor) -> Result<(String, String)> {
-    let (file, dataset) = request.features;
+    let (files, dataset) = request.features;
+    let file = files.first();
     let listing = FileListing::read(file)?;
     let features = pick::features(&listing, dataset)?;
     let flow = Flow::scan(request, &features, monitor)?;
@@ -60,6 +61,8 @@ fn with_features(request: &Request, monitor: &dyn Monitor) -> Result<(String, St
     let data = match (request.data_dataset, request.data) {
         (Some(named), _) => Some(named.to_owned()),
         (None, Some(data)) => Some(pick::data(&FileListing::read(data)?, taken)?),
+        // images in several files are not looked for
+        (None, None) if files.are_several() => None,
         (None, None) => pick::images(&listing, taken),
     };
     let encode = match &data {
@@ -75,7 +78,8 @@ fn with_flow(
     flow: &ShippedFlow,
     monitor: &dyn Monitor,
 ) -> Result<(String, String)> {
-    let (file, dataset) = request.features;
+    let (files, dataset) = request.features;
+    let file = files.first();
     let data = match request.data_dataset.or(dataset) {
         Some(named) => named.to_owned(),
         None => pick::data(&FileListing::read(file)?, None)?,

@@ -7,13 +7,13 @@ use super::{readings, yaml};
 use crate::tables::number;
 use latent_align_stages::context::Monitor;
 use latent_align_stages::data::{
-    Ingest, NonFinite, NormalisationConfig, Normaliser, Projection, RowView, Scan, SourceConfig,
-    Whiten,
+    Files, Ingest, NonFinite, NormalisationConfig, Normaliser, Projection, RowView, Scan,
+    SourceConfig, Whiten,
 };
 use latent_align_stages::targets::read_target;
 use latent_align_stages::{Error, Result};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Flows of more dimensions are slow to train, and their exact likelihoods slow to compute.
 const WIDEST: usize = 64;
@@ -25,7 +25,8 @@ const FEWEST: u64 = 100;
 /// The features, and the results of their scan.
 #[derive(Debug)]
 pub struct Flow {
-    file: PathBuf,
+    /// As the configuration names them.
+    files: Files,
     /// The name of the dataset.
     dataset: String,
     /// Name, shape and type.
@@ -53,9 +54,9 @@ impl Flow {
     /// [`Error::Input`] for data that could be tokens or images, and for images; for values that are not finite,
     /// too few rows, or only constant columns; errors of [`Ingest::read`].
     pub fn scan(request: &Request, dataset: &str, monitor: &dyn Monitor) -> Result<Self> {
-        let file = request.features.0;
+        let files = request.features.0;
         let source = SourceConfig {
-            file: file.into(),
+            file: files.clone(),
             dataset: dataset.to_owned(),
             non_finite: NonFinite::Drop,
         };
@@ -71,11 +72,13 @@ impl Flow {
                 let shape = [items, tokens, width];
                 return Err(readings::features(request, dataset, &shown, shape));
             }
-            [_, _, _, _] => return Err(readings::images_as_features(file, dataset, &shown)),
+            [_, _, _, _] => {
+                return Err(readings::images_as_features(files.first(), dataset, &shown));
+            }
             _ => {}
         }
         let narrow = opened.shape()[opened.shape().len() - 1] <= WIDEST;
-        let ingest = Ingest::survey(file, dataset, RowView::Tokens, narrow, monitor)?;
+        let ingest = Ingest::survey(files, dataset, RowView::Tokens, narrow, monitor)?;
         refuse_non_finite(&ingest)?;
         let scan = &ingest.scan;
         let wrong = |what: &str| Err(Error::input(format!("{}: {what}", opened.describe())));
@@ -91,7 +94,7 @@ impl Flow {
             );
         }
         Ok(Self {
-            file: file.to_owned(),
+            files: request.named.clone(),
             dataset: dataset.trim_start_matches('/').to_owned(),
             shown,
             target: read_target(&opened)?.map(|target| target.kind()),
@@ -144,7 +147,7 @@ pretrain_flow:
             shown = self.shown,
             mean = range(&scan.mean),
             std = range(&scan.std),
-            file = yaml::path(&self.file, out)?,
+            file = yaml::files(&self.files, out)?,
             dataset = yaml::scalar(&self.dataset),
         );
         if let Some(kind) = self.target {
@@ -293,8 +296,10 @@ mod tests {
         let values: Vec<f32> = (0..rows).flat_map(|i| row(i as f32)).collect();
         let shape = [rows, values.len() / rows];
         write_datasets(&path, &[("features", &shape, OutData::F32(&values))], &[]).unwrap();
+        let files = Files::from(path);
         let request = Request {
-            features: (&path, None),
+            features: (&files, None),
+            named: &files,
             flow: None,
             data: None,
             data_dataset: None,

@@ -18,4 +18,4 @@ mod yaml;
 
 pub use experiment::starter;
 pub use request::{DataAs, Request, SCHEMA};
-pub use yaml::name_of;
+pub use yaml::name_of_all;

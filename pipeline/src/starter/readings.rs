@@ -14,10 +14,10 @@ pub fn features(request: &Request, dataset: &str, shown: &str, shape: [usize; 3]
          ({points} points):\n    {typed} --tokens\n  {items} images of {tokens} x {width}, which \
          are encoded; the features are in another file:\n    latent-align init FEATURES.h5 --data \
          {quoted} --data-dataset {name} --data-as images",
-        file = request.features.0.display(),
+        file = request.features.0,
         points = items * tokens,
         typed = request.typed,
-        quoted = path(request.features.0),
+        quoted = path(request.features.0.first()),
         name = quote(dataset.trim_start_matches('/')),
     ))
 }

@@ -2,6 +2,7 @@
 
 use crate::shipped::ShippedFlow;
 use clap::ValueEnum;
+use latent_align_stages::data::Files;
 use std::path::Path;
 
 /// The name of the JSON Schema beside the configuration.
@@ -10,8 +11,10 @@ pub const SCHEMA: &str = "latent-align.schema.json";
 /// The request for a configuration.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// The file of the features, and the dataset if specified; with a flow, the file of data to encode.
-    pub features: (&'a Path, Option<&'a str>),
+    /// The files of the features, and the dataset if specified; with a flow, the one of data to encode.
+    pub features: (&'a Files, Option<&'a str>),
+    /// The files of the features as the configuration names them: perhaps a pattern.
+    pub named: &'a Files,
     /// A flow that is part of the program, in place of features.
     pub flow: Option<&'static ShippedFlow>,
     /// The file of data to encode.

@@ -1,6 +1,7 @@
 //! Quoting of paths and names in the file.
 
 use crate::config::is_name;
+use latent_align_stages::data::Files;
 use latent_align_stages::{Error, Result};
 use std::fmt::Display;
 use std::path::Path;
@@ -28,6 +29,26 @@ pub fn name_of(file: &Path) -> String {
     }
 }
 
+/// The name of an experiment for `files`: of several, what their names start with.
+pub fn name_of_all(files: &Files) -> String {
+    if !files.are_several() {
+        return name_of(files.first());
+    }
+    let stems = files.all().iter().map(|file| file.file_stem());
+    let mut stems = stems.map(|stem| stem.unwrap_or_default().to_string_lossy());
+    let first = stems.next().unwrap_or_default().into_owned();
+    let common = stems.fold(first.as_str(), |common, stem| {
+        let same = common.char_indices().zip(stem.chars());
+        let end = same.take_while(|((_, a), b)| a == b).last();
+        end.map_or("", |((at, c), _)| &common[..at + c.len_utf8()])
+    });
+    let is_number = |c: char| c.is_ascii_digit() || "-_.".contains(c);
+    match common.trim_end_matches(is_number) {
+        "" => "experiment".into(),
+        common => name_of(Path::new(&format!("{common}.h5"))),
+    }
+}
+
 /// `file` as a configuration at `out` refers to it: relative if it is in or below the same
 /// directory.
 ///
@@ -45,6 +66,19 @@ pub fn path(file: &Path, out: &Path) -> Result<String> {
         ))
     })?;
     Ok(scalar(text))
+}
+
+/// `files` as a configuration at `out` refers to them: a file, or a list.
+///
+/// # Errors
+/// As [`path`].
+pub fn files(files: &Files, out: &Path) -> Result<String> {
+    let paths = files.all().iter().map(|file| path(file, out));
+    let paths: Vec<String> = paths.collect::<Result<_>>()?;
+    Ok(match paths.as_slice() {
+        [one] => one.clone(),
+        several => format!("[{}]", several.join(", ")),
+    })
 }
 
 /// `text` as a YAML string, quoted if necessary.
@@ -82,6 +116,20 @@ mod tests {
             assert_eq!(found, name, "{file}");
         }
         assert_eq!(name_of(Path::new(&"a".repeat(100))).len(), LONGEST_NAME);
+    }
+
+    #[test]
+    fn several_files_have_the_name_that_theirs_start_with() {
+        for (files, name) in [
+            (&["a/words-00009.h5", "words-00010.h5"][..], "words"),
+            (&["x1.h5", "x2.h5"], "x"),
+            (&["1.h5", "2.h5"], "experiment"),
+            (&["été-a.h5", "été-b.h5"], "t-"),
+            (&["words-00009.h5"], "words-00009"),
+        ] {
+            let files = Files::of(files.iter().map(Into::into).collect()).unwrap();
+            assert_eq!(name_of_all(&files), name);
+        }
     }
 
     #[test]

@@ -120,3 +120,32 @@ fn a_killed_training_on_several_files_resumes_to_the_same_bits() {
         .expect(0, &["resuming from the checkpoint"]);
     assert!(flow(&project, "tiny") == whole);
 }
+
+/// Fails if `init` reads one of several files only, or its configuration names other files.
+#[test]
+fn a_first_experiment_takes_several_files_and_a_pattern() {
+    let project = project();
+    for files in [
+        &["part-*.h5"][..],
+        &["part-2.h5", "part-9.h5", "part-10.h5"],
+    ] {
+        let line = [&["init"], files, &["--out", "part.yaml", "--force"]].concat();
+        project.run(&line).expect(0, &["part.yaml"]);
+        let written = std::fs::read_to_string(project.path("part.yaml")).unwrap();
+        let named = match files {
+            [pattern] => format!("\"{pattern}\""),
+            several => format!("[{}]", several.join(", ")),
+        };
+        assert!(written.contains(&format!("{{file: {named}, ")), "{written}");
+        assert!(written.contains("40000 rows of width 8"), "{written}");
+        project
+            .run(&["plan", "part.yaml"])
+            .expect(0, &["pretrain-flow"]);
+    }
+    project
+        .run(&["init", "part-*.h5", "--flow", "words-16"])
+        .expect(2, &["found 3 files, expected one"]);
+    project
+        .run(&["init", "q-*.h5"])
+        .expect(2, &["no file that matches q-*.h5"]);
+}

@@ -97,7 +97,7 @@ fn a_first_experiment_needs_no_features() {
             "--data",
             "vectors.h5",
         ])
-        .expect(2, &["found two files, expected one"]);
+        .expect(2, &["found 2 files, expected one"]);
     project
         .run(&["init", "vectors.h5", "--flow", "words"])
         .expect(2, &["words-16, words-64"]);

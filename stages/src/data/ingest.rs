@@ -1,6 +1,7 @@
 //! A full pass over the features before training: counts, checks, split, moments.
 
 use super::config::{NonFinite, PartConfig, SourceConfig};
+use super::files::Files;
 use super::lattice;
 use super::moments::Moments;
 use super::parts;
@@ -247,20 +248,20 @@ impl Ingest {
         }
     }
 
-    /// As [`Self::read`] of `dataset` in `file`, for inspection: nothing is held out, and rows with values
+    /// As [`Self::read`] of `dataset` in `files`, for inspection: nothing is held out, and rows with values
     /// that are not finite are counted and left out instead of refused.
     ///
     /// # Errors
     /// As [`Self::read`].
     pub fn survey(
-        file: &Path,
+        files: &Files,
         dataset: &str,
         view: RowView,
         covariance: bool,
         monitor: &dyn Monitor,
     ) -> Result<Self> {
         let source = SourceConfig {
-            file: file.into(),
+            file: files.clone(),
             dataset: dataset.trim_start_matches('/').to_owned(),
             non_finite: NonFinite::Drop,
         };

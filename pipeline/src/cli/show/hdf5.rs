@@ -160,7 +160,7 @@ fn one_line(name: &str) -> String {
 }
 
 fn scan(file: &Path, dataset: &str, monitor: &dyn Monitor) -> Result<Ingest> {
-    let rows = |view| Ingest::survey(file, dataset, view, false, monitor);
+    let rows = |view| Ingest::survey(&file.into(), dataset, view, false, monitor);
     // Images have no token width; each is one row.
     match rows(RowView::Tokens) {
         Err(Error::Input(_)) => rows(RowView::Items),
