@@ -1,7 +1,8 @@
 //! The Python package in `python/`: it opens runs, computes the same numbers as this program from the same draws,
-//! refuses unknown files, and installs.
+//! extracts features, refuses unknown files, and installs.
 
 mod conditional;
+mod extracting;
 mod layouts;
 mod posteriors;
 mod sequences;
@@ -485,7 +486,9 @@ fn the_package_installs_with_the_version_of_this_program() {
         .arg(project.path("site"))
         .arg(&sources);
     printed(&mut pip);
-    let script = "import latent_align; from importlib.metadata import version; \
+    // the package works without what its extra installs
+    let script = "import sys; sys.modules.update(dict.fromkeys(['h5py', 'PIL', 'timm', 'transformers'])); \
+                  import latent_align; from importlib.metadata import version; \
                   print(latent_align.__file__, latent_align.__version__, version('latent-align'))";
     let mut command = Command::new(&python);
     command
@@ -498,6 +501,16 @@ fn the_package_installs_with_the_version_of_this_program() {
     assert_eq!(printed(&mut command), expected);
     assert!(project.path("site/latent_align/py.typed").exists());
     assert!(project.path("site/latent_align/priors").is_dir());
+    let mut extract = Command::new(project.path("site/bin/latent-align-extract"));
+    extract
+        .arg("--help")
+        .current_dir(project.path(""))
+        .env("PYTHONPATH", project.path("site"));
+    let help = printed(&mut extract);
+    assert!(
+        help.contains("--pooling") && help.contains("PREFIX"),
+        "{help}"
+    );
 }
 
 /// The folder `from` as `to`.
