@@ -234,11 +234,13 @@ def save_texts(folder):
 def command(*arguments):
     """In a process of its own."""
     line = [sys.executable, "-m", "latent_align.extract", *map(str, arguments)]
-    return subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+    # a shell without job control lets what it starts in the background ignore SIGINT, and so all that it starts
+    heeding = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(line, stderr=subprocess.PIPE, text=True, preexec_fn=heeding)
 
 
 def wait_for(path, process):
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while not path.exists():
         assert process.poll() is None and time.monotonic() < end, f"no {path}"
         time.sleep(0.005)
