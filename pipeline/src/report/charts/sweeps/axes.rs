@@ -39,11 +39,17 @@ pub fn draw(trials: &Trials) -> Option<Figure> {
     let figures: Vec<f64> = valued.iter().map(|v| v.1).collect();
     let y = widened(range(&figures, 0.0, 1.0)?, 0.06);
     let mut panels = Vec::new();
-    for (i, name) in trials.record.axes.iter().enumerate() {
+    // keys that only some variants of a list set are no axes of it
+    let set_by_all = |name: &String| {
+        let mut rows = valued.iter();
+        rows.all(|(row, _)| row.trial.settings.get(name).is_some())
+    };
+    let axes = trials.record.axes.iter().enumerate();
+    for (i, name) in axes.filter(|(_, name)| set_by_all(name)) {
         let value = |row: &TrialRow| row.values[i].clone();
         panels.extend(panel(trials, &valued, name, value, y));
     }
-    if trials.record.axes.len() != 1 {
+    if trials.record.axes.len() != 1 || panels.is_empty() {
         let value = |row: &TrialRow| Some(Value::String(row.trial.variant.clone()));
         panels.extend(panel(trials, &valued, "variant", value, y));
     }
