@@ -1,7 +1,7 @@
 //! `latent-align config [CONFIG] [--defaults | --schema [experiment|sweep]]`
 
 use super::arguments::{OverrideArguments, load_experiment};
-use crate::config::{self, Experiment};
+use crate::config;
 use crate::console::Console;
 use crate::sweep::SweepFile;
 use anyhow::{Context as _, Result};
@@ -45,7 +45,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
             serde_yaml::to_string(&loaded.experiment)
                 .context("the configuration cannot be written")?
         }
-        (None, Some(Schema::Experiment)) => config::json_schema::<Experiment>()?,
+        (None, Some(Schema::Experiment)) => config::experiment_schema()?,
         (None, Some(Schema::Sweep)) => config::json_schema::<SweepFile>()?,
         (None, None) => config::commented_defaults()?,
     };

@@ -1,6 +1,6 @@
 //! `latent-align init FILE.h5`
 
-use crate::config::{Experiment, beside, expand, json_schema};
+use crate::config::{beside, expand, experiment_schema};
 use crate::console::Console;
 use crate::destination::{Destination, Found};
 use crate::failure::this_command;
@@ -129,7 +129,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
 }
 
 fn write_schema(file: &Path, force: bool, console: &Console) -> Result<()> {
-    let schema = json_schema::<Experiment>()?;
+    let schema = experiment_schema()?;
     match Found::at(file)? {
         Found::Nothing => {}
         Found::File(found) if std::fs::read_to_string(&found).is_ok_and(|f| f == schema) => {

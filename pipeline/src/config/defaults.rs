@@ -16,6 +16,33 @@ pub fn json_schema<T: JsonSchema>() -> Result<String> {
     Ok(serde_json::to_string_pretty(&schema)? + "\n")
 }
 
+/// The JSON Schema of [`Experiment`]. The keys that a stage requires are required only without a `base`, which may
+/// have them.
+pub fn experiment_schema() -> Result<String> {
+    let mut schema = serde_json::to_value(schemars::schema_for!(Experiment))?;
+    let mut sections = Map::new();
+    for stage in Stage::ALL {
+        let section = stage.section();
+        let definition = definition_of(&schema["properties"][section]);
+        let definition = definition.with_context(|| format!("`{section}` has no definition"))?;
+        let definition = schema["$defs"][definition.as_str()].as_object_mut();
+        if let Some(required) = definition.and_then(|map| map.shift_remove("required")) {
+            sections.insert(section.to_owned(), json!({ "required": required }));
+        }
+    }
+    schema["if"] = json!({ "not": { "required": ["base"] } });
+    schema["then"] = json!({ "properties": sections });
+    Ok(serde_json::to_string_pretty(&schema)? + "\n")
+}
+
+/// The name in `$defs` of a property that is a definition, or one or null.
+fn definition_of(property: &Value) -> Option<String> {
+    let choices = property["anyOf"].as_array().into_iter().flatten();
+    let mut places = choices.chain([property]);
+    let name = places.find_map(|place| place["$ref"].as_str()?.rsplit('/').next())?;
+    Some(name.to_owned())
+}
+
 /// An experiment with every stage at its defaults; keys without defaults have example values.
 pub fn example() -> Result<Experiment> {
     let mut tree = json!({"name": "example"});

@@ -21,7 +21,7 @@ mod yaml;
 
 #[cfg(test)]
 pub use defaults::example;
-pub use defaults::{commented_defaults, json_schema};
+pub use defaults::{commented_defaults, experiment_schema, json_schema};
 pub use diff::{Change, diff};
 pub use differing::{Setting, differing};
 pub use experiment::{CheckpointConfig, Experiment, NAME, is_name};

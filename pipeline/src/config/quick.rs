@@ -106,7 +106,7 @@ fn divide(value: &mut Value, least: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Overrides, json_schema, load};
+    use crate::config::{Overrides, experiment_schema, load};
     use std::collections::BTreeSet;
     use std::path::Path;
 
@@ -120,7 +120,7 @@ mod tests {
     /// Fails if a new key, such as a number of evaluations, would stay as large in a quick run.
     #[test]
     fn every_integer_of_an_experiment_is_a_size_or_kept_on_purpose() {
-        let schema: Value = serde_json::from_str(&json_schema::<Experiment>().unwrap()).unwrap();
+        let schema: Value = serde_json::from_str(&experiment_schema().unwrap()).unwrap();
         let mut found = BTreeSet::new();
         integers(&schema, &mut found);
         assert!(

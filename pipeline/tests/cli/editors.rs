@@ -128,6 +128,12 @@ fn mistakes_are_found_by_the_schemas() {
             ("width: 3", "width: 3, seed: 1"),
         ],
     );
+    // a base may have what a stage requires
+    finds(
+        "experiment",
+        "name: a\nbase: b.yaml\npretrain_flow: {steps: 3}\ntrain_autoencoder: {steps: 3}\n",
+        &[("base: b.yaml\n", ""), ("steps", "step"), ("name: a\n", "")],
+    );
     finds(
         "sweep",
         "name: a\nbase: b.yaml\nlist: [{name: c, set: {pretrain_flow.steps: 3}}]\ngrid: {seed: [1, 2]}\nseeds: [0]\nobjective: {figure: \"a: b\", direction: minimise}\n",
@@ -172,8 +178,9 @@ fn check(schema: &Value, place: &str, keys: &mut usize) {
                     assert!(described, "{place}/{key}");
                 }
             }
-            map.iter()
-                .for_each(|(key, value)| check(value, &format!("{place}/{key}"), keys));
+            // what is required without a base, of properties that are described above
+            let described = map.iter().filter(|(key, _)| *key != "then");
+            described.for_each(|(key, value)| check(value, &format!("{place}/{key}"), keys));
         }
         Value::Array(items) => items.iter().for_each(|item| check(item, place, keys)),
         _ => {}
