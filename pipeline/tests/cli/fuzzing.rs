@@ -538,14 +538,13 @@ fn sizes() {
     // a training of 1e11 steps is what was asked for
     keys.retain(|key| !key.ends_with("steps"));
     assert!(keys.len() >= 30, "{keys:?}");
+    // what is not small is beyond the memory of any machine: a run that fits would be a long one
     let sizes = [
         "0",
         "1",
         "3",
-        "1e9",
         "100000000000",
         "1e15",
-        "4294967296",
         "9223372036854775807",
         "18446744073709551615",
         "-1",
