@@ -93,7 +93,8 @@ impl Digests {
         }
         tracing::debug!(path = %path.display(), size = meta.len(), "digesting an input");
         let record = FileRecord::of(path)?;
-        if is_settled(&meta) {
+        // the cache is text
+        if is_settled(&meta) && path.to_str().is_some() {
             self.known.insert(
                 path.to_owned(),
                 Entry {

@@ -2,6 +2,7 @@
 
 use crate::documents::root;
 use crate::project::{Project, output, skipped};
+use crate::python::probed;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,20 +13,9 @@ const PYTHON: &str = "LATENT_ALIGN_MOLECULES_PYTHON";
 fn python() -> Option<PathBuf> {
     let named = std::env::var_os(PYTHON).filter(|name| !name.is_empty());
     let python = PathBuf::from(named.unwrap_or("python3".into()));
-    let probe = output(Command::new(&python).args(["-c", "import guacamol, rdkit, selfies"]));
-    if probe.is_ok_and(|p| p.status.success()) {
-        return Some(python);
-    }
-    let reason = format!(
-        "{} cannot import guacamol, rdkit and selfies; `make molecules` installs them",
-        python.display()
-    );
-    assert!(
-        std::env::var_os("LATENT_ALIGN_REQUIRE_MOLECULES").is_none(),
-        "{reason}"
-    );
-    skipped(&reason);
-    None
+    let cannot = "cannot import guacamol, rdkit and selfies; `make molecules` installs them";
+    let probe = "import guacamol, rdkit, selfies";
+    probed(python, probe, cannot, "LATENT_ALIGN_REQUIRE_MOLECULES")
 }
 
 fn script(name: &str) -> PathBuf {

@@ -10,15 +10,20 @@ use std::process::Command;
 /// Python with `modules` (`make test` provides it), or `None` with the reason said.
 pub fn python(modules: &str) -> Option<PathBuf> {
     let python = PathBuf::from(std::env::var_os("LATENT_ALIGN_PYTHON").unwrap_or("python3".into()));
-    let probe = output(Command::new(&python).args(["-c", &format!("import {modules}")]));
-    if probe.is_ok_and(|p| p.status.success()) {
+    let probe = format!("import {modules}");
+    let cannot = format!("cannot import {modules}");
+    probed(python, &probe, &cannot, "LATENT_ALIGN_REQUIRE_PYTHON")
+}
+
+/// `python` if it can run the code `probe`, or `None` with the reason said, that it `cannot`; a failure if the variable
+/// `required` is set.
+pub fn probed(python: PathBuf, probe: &str, cannot: &str, required: &str) -> Option<PathBuf> {
+    let probed = output(Command::new(&python).args(["-c", probe]));
+    if probed.is_ok_and(|p| p.status.success()) {
         return Some(python);
     }
-    let reason = format!("{} cannot import {modules}", python.display());
-    assert!(
-        std::env::var_os("LATENT_ALIGN_REQUIRE_PYTHON").is_none(),
-        "{reason}"
-    );
+    let reason = format!("{} {cannot}", python.display());
+    assert!(std::env::var_os(required).is_none(), "{reason}");
     skipped(&reason);
     None
 }

@@ -9,6 +9,7 @@ mod sequences;
 
 use crate::documents::{current, root};
 use crate::project::{Project, output, skipped};
+use crate::python::probed;
 use crate::tiny::noise;
 use burn::tensor::{DType, Device, Tensor};
 use latent_align_hdf5::read_dataset_i64;
@@ -28,20 +29,9 @@ pub fn pytorch() -> Option<PathBuf> {
     let named = |variable| std::env::var_os(variable).filter(|name| !name.is_empty());
     let python = named("LATENT_ALIGN_PEER_PYTHON").or_else(|| named("LATENT_ALIGN_PYTHON"));
     let python = PathBuf::from(python.unwrap_or("python3".into()));
-    let probe = output(Command::new(&python).args(["-c", "import h5py, safetensors, torch"]));
-    if probe.is_ok_and(|p| p.status.success()) {
-        return Some(python);
-    }
-    let reason = format!(
-        "{} cannot import h5py, safetensors and torch; `make peer` installs them",
-        python.display()
-    );
-    assert!(
-        std::env::var_os("LATENT_ALIGN_REQUIRE_TORCH").is_none(),
-        "{reason}"
-    );
-    skipped(&reason);
-    None
+    let cannot = "cannot import h5py, safetensors and torch; `make peer` installs them";
+    let probe = "import h5py, safetensors, torch";
+    probed(python, probe, cannot, "LATENT_ALIGN_REQUIRE_TORCH")
 }
 
 /// `script` of the package's tests; one thread, for others run beside it.

