@@ -23,7 +23,7 @@ pub struct Arguments {
     /// The sweep's YAML file; --set and --device apply to all its trials
     #[arg(value_name = "FILE", required = true)]
     file: Option<PathBuf>,
-    /// Number of concurrent trials, in processes that share the cores [default: 1; with Slurm, all]
+    /// Number of concurrent trials, in processes that share cores and GPUs [default: 1; with Slurm, all]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Continue with the other trials when one fails; the default
@@ -73,7 +73,8 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     };
     let loaded = sweep::load(file, &arguments.overrides.overrides()?)?;
     if arguments.dry_run {
-        console.print(&launch::dry_run(&loaded, store)?);
+        let here = arguments.launcher == Where::Local;
+        console.print(&launch::dry_run(&loaded, here, store)?);
         return Ok(());
     }
     let launcher = arguments.launcher(console)?;

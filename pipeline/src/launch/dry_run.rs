@@ -1,6 +1,7 @@
 //! `sweep --dry-run`: the trials that would run, and what each would compute.
 
 use super::batch::Batch;
+use super::placement::Placement;
 use crate::store::Store;
 use crate::sweep::{Halving, Sweep};
 use crate::tables::{columns, duration};
@@ -8,11 +9,12 @@ use anyhow::Result;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// The work that is left of `sweep`, in words. Reads manifests and digests; runs and writes nothing.
+/// The work that is left of `sweep`, in words; `here` if its trials would run on this machine. Reads manifests and
+/// digests; runs and writes nothing.
 ///
 /// # Errors
 /// Input errors of all trials, as before running them.
-pub fn dry_run(sweep: &Sweep, store: &Store) -> Result<String> {
+pub fn dry_run(sweep: &Sweep, here: bool, store: &Store) -> Result<String> {
     let batch = Batch::plan(&sweep.trials, store, &sweep.file)?;
     let todo = batch.to_run();
     let mut out = format!(
@@ -24,6 +26,10 @@ pub fn dry_run(sweep: &Sweep, store: &Store) -> Result<String> {
     out += &rungs(sweep);
     if !todo.is_empty() {
         let _ = write!(out, "\n{}", table(&batch, &todo));
+    }
+    if here {
+        let placement = Placement::of(todo.iter().map(|trial| batch.trials[*trial]));
+        out += &placement.described();
     }
     out += &seconds(&batch);
     out += "Nothing was run or written.\n";

@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use super::local::{Local, cores};
+use super::placement::Placement;
 use super::progress::{Results, Swept};
 use super::slurm::{self, Submitted};
 use crate::console::Console;
@@ -136,9 +137,16 @@ fn launch_here(
     console: &Console,
 ) -> Result<()> {
     let todo = batch.to_run();
+    let placement = Placement::of(todo.iter().map(|trial| batch.trials[*trial]));
     let at_a_time = match local.jobs.min(todo.len()) {
         0 => String::new(),
-        jobs => format!(", {jobs} at a time on {} cores", cores()),
+        jobs => {
+            let devices: String = placement
+                .devices()
+                .map(|name| format!(", {name}"))
+                .collect();
+            format!(", {jobs} at a time on {} cores{devices}", cores())
+        }
     };
     let (name, finished) = (&sweep.name, batch.finished());
     let to_run = format!("{} to run{at_a_time}", todo.len());
@@ -147,9 +155,13 @@ fn launch_here(
     batch.prepare(&folder)?;
     let runs = todo.iter().map(|i| batch.records[*i].run.clone());
     results.starting(&runs.collect::<Vec<_>>())?;
-    local.run(batch, &folder, console, &mut |trial, standing| {
-        results.ended(&batch.records[trial].run, standing, console)
-    })
+    local.run(
+        batch,
+        &folder,
+        placement,
+        console,
+        &mut |trial, standing| results.ended(&batch.records[trial].run, standing, console),
+    )
 }
 
 /// Submits the unfinished trials, unless Slurm has them already. Returns the last array of the sweep, if

@@ -44,7 +44,7 @@ impl<'a> Live<'a> {
         if let Some(bar) = self.console.add_bar(0) {
             let style = ProgressStyle::with_template("{prefix}  {wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            bar.set_prefix(worker.run.clone());
+            bar.set_prefix(placed(worker));
             bar.set_message("starting");
             self.bars.insert(worker.run.clone(), bar);
         }
@@ -73,7 +73,7 @@ impl<'a> Live<'a> {
                 let elapsed = duration(worker.elapsed().as_secs_f64());
                 bar.set_message(visible(&format!("{doing}  {elapsed}")).into_owned());
             }
-            told.push(format!("{} ({doing})", worker.run));
+            told.push(format!("{} ({doing})", placed(worker)));
         }
         if is_line_due && !told.is_empty() {
             self.next_line = now + LINES;
@@ -106,6 +106,14 @@ impl<'a> Live<'a> {
         for (_, bar) in std::mem::take(&mut self.bars) {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// A process, and its device unless that is the CPU.
+fn placed(worker: &Worker) -> String {
+    match worker.device.as_str() {
+        "cpu" => worker.run.clone(),
+        device => format!("{} on {device}", worker.run),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use super::live::Live;
+use super::placement::Placement;
 use super::schedule::Schedule;
 use super::worker;
 use super::worker::Worker;
@@ -33,7 +34,7 @@ pub fn cores() -> usize {
 }
 
 impl Local {
-    /// Runs the trials of `batch` that are not finished; calls `ended` with each and its state.
+    /// Runs the trials of `batch` that are not finished, on devices given by `placement`; calls `ended` with each and its state.
     ///
     /// # Errors
     /// [`Error::Cancelled`]; a process that cannot be started. Running processes are then asked to
@@ -42,6 +43,7 @@ impl Local {
         self,
         batch: &Batch,
         folder: &SweepFolder,
+        placement: Placement,
         console: &Console,
         ended: &mut dyn FnMut(usize, Standing) -> Result<()>,
     ) -> Result<()> {
@@ -49,6 +51,7 @@ impl Local {
         let needs: Vec<_> = todo.iter().map(|i| batch.needs[*i].clone()).collect();
         let mut running = Running {
             schedule: Schedule::new(&needs, self.jobs, cores()),
+            placement,
             workers: BTreeMap::new(),
             live: Live::new(console, todo.len(), folder.store()),
             todo,
@@ -64,6 +67,7 @@ impl Local {
 
 struct Running<'a> {
     schedule: Schedule,
+    placement: Placement,
     /// Processes by task number.
     workers: BTreeMap<usize, Worker>,
     live: Live<'a>,
@@ -107,14 +111,17 @@ impl Running<'_> {
 
     fn start(&mut self, task: usize, threads: usize, console: &Console) -> Result<()> {
         let started = self.schedule.task(task);
-        let run = self.batch.trials[self.todo[started.trial]].name();
+        let trial = self.batch.trials[self.todo[started.trial]];
+        let run = trial.name();
         if let Some(until) = &started.until {
             let stage = self.batch.stage_of(until);
             console.note(&format!(
                 "{stage} {until}, which several trials read: by {run}"
             ));
         }
-        let worker = Worker::start(run, started.until.as_deref(), threads, self.folder)?;
+        let device = self.placement.place(trial.device());
+        let until = started.until.as_deref();
+        let worker = Worker::start(run, until, &device, threads, self.folder)?;
         self.live.add(&worker);
         self.workers.insert(task, worker);
         Ok(())
@@ -141,6 +148,7 @@ impl Running<'_> {
     ) -> Result<bool> {
         let worker = self.workers.remove(&task).expect("it was reaped just now");
         self.live.remove(&worker);
+        self.placement.free(&worker.device);
         let trial = self.todo[self.schedule.task(task).trial];
         let is_whole = self.schedule.task(task).until.is_none();
         if status.success() {

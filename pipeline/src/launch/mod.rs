@@ -4,7 +4,7 @@
 //! were run.
 //!
 //! - [`batch`]: the work of the trials
-//! - [`local`] ([`schedule`], [`worker`], [`live`]) and [`slurm`]: running them
+//! - [`local`] ([`schedule`], [`placement`], [`worker`], [`live`]) and [`slurm`]: running them
 //! - [`launcher`]: the whole sweep, rung by rung
 //! - [`mod@dry_run`]: what a sweep would do
 //! - [`progress`], [`mod@status`]: reports during and after the sweep
@@ -14,6 +14,7 @@ mod dry_run;
 mod launcher;
 mod live;
 mod local;
+mod placement;
 mod progress;
 mod schedule;
 mod slurm;

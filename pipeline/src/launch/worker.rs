@@ -16,15 +16,18 @@ const TOLD: usize = 5;
 pub struct Worker {
     /// The name of the run.
     pub run: String,
+    /// The device that it computes on.
+    pub device: String,
     child: Child,
     started: Instant,
 }
 
 impl Worker {
-    /// Starts `latent-align run` on the configuration of the trial `run` with this number of threads.
+    /// Starts `latent-align run` on the configuration of the trial `run` on `device` with this number of threads.
     pub fn start(
         run: &str,
         until: Option<&str>,
+        device: &str,
         threads: usize,
         folder: &SweepFolder,
     ) -> Result<Self> {
@@ -33,22 +36,7 @@ impl Worker {
         // append to earlier output, such as that of shared stages
         let out = File::options().append(true).create(true).open(&log);
         let out = out.map_err(failed)?;
-        let root = folder.store().root();
-        // this same executable, even if its file was replaced
-        let mut command = Command::new("/proc/self/exe");
-        command
-            .arg0(std::env::args_os().next().unwrap_or_default())
-            .arg("--artifacts")
-            .arg(std::path::absolute(root).map_err(|e| Error::file(root, e))?)
-            .arg("run")
-            .arg(folder.trial_file(run));
-        if let Some(last) = until {
-            command.args(["--until", last]);
-        }
-        let child = command
-            .env("RAYON_NUM_THREADS", threads.to_string())
-            .env("POLARS_MAX_THREADS", threads.to_string())
-            .env(PARENT, std::process::id().to_string())
+        let child = command(run, until, device, threads, folder)?
             .stdin(Stdio::null())
             .stdout(out.try_clone().map_err(failed)?)
             .stderr(out)
@@ -58,6 +46,7 @@ impl Worker {
             .map_err(|e| Error::file(run, format!("its process cannot be started: {e}")))?;
         Ok(Self {
             run: run.to_owned(),
+            device: device.to_owned(),
             child,
             started: Instant::now(),
         })
@@ -82,6 +71,34 @@ impl Worker {
     }
 }
 
+/// `latent-align run` of the trial `run`, with its environment.
+fn command(
+    run: &str,
+    until: Option<&str>,
+    device: &str,
+    threads: usize,
+    folder: &SweepFolder,
+) -> Result<Command> {
+    let root = folder.store().root();
+    // this same executable, even if its file was replaced
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg0(std::env::args_os().next().unwrap_or_default())
+        .arg("--artifacts")
+        .arg(std::path::absolute(root).map_err(|e| Error::file(root, e))?)
+        .arg("run")
+        .arg(folder.trial_file(run))
+        .args(["--device", device]);
+    if let Some(last) = until {
+        command.args(["--until", last]);
+    }
+    command
+        .env("RAYON_NUM_THREADS", threads.to_string())
+        .env("POLARS_MAX_THREADS", threads.to_string())
+        .env(PARENT, std::process::id().to_string());
+    Ok(command)
+}
+
 /// Why a process failed without recording it: its exit status, and its last output.
 pub fn why(status: ExitStatus, run: &str, folder: &SweepFolder) -> String {
     let log = folder.log(run);
@@ -101,11 +118,29 @@ pub fn why(status: ExitStatus, run: &str, folder: &SweepFolder) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Store;
+    use std::ffi::OsStr;
+
+    /// Fails if every trial runs on the device of its file, or sees other devices than the sweep.
+    #[test]
+    fn a_trial_runs_on_the_device_that_it_was_placed_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = SweepFolder::of(&Store::at(dir.path()), "s");
+        let command = command("s.a.seed0", Some("flow"), "cuda:1", 3, &folder).unwrap();
+        let words: Vec<&OsStr> = command.get_args().collect();
+        for pair in [["--device", "cuda:1"], ["--until", "flow"]] {
+            let is_pair = |found: &[&OsStr]| found == pair.map(OsStr::new);
+            assert!(words.windows(2).any(is_pair), "{words:?}");
+        }
+        let mut set = command.get_envs().map(|(name, _)| name);
+        assert!(!set.any(|name| name == "CUDA_VISIBLE_DEVICES"));
+    }
 
     #[test]
     fn a_process_that_was_waited_for_is_not_asked_to_stop() {
         let worker = |program: &str| Worker {
             run: program.to_owned(),
+            device: "cpu".to_owned(),
             child: Command::new(program).stdin(Stdio::piped()).spawn().unwrap(),
             started: Instant::now(),
         };

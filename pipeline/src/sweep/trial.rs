@@ -19,6 +19,11 @@ impl Trial {
     pub fn name(&self) -> &str {
         &self.loaded.experiment.name
     }
+
+    /// The device of its experiment, as written.
+    pub fn device(&self) -> &str {
+        &self.loaded.experiment.device
+    }
 }
 
 /// The name of the run of a variant with a seed.

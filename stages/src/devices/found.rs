@@ -80,12 +80,12 @@ fn unopened(name: String, kind: &Kind, why: String) -> Found {
 }
 
 #[cfg(feature = "cuda")]
-fn cuda_count() -> usize {
+pub(super) fn cuda_count() -> usize {
     super::cuda::count()
 }
 
 #[cfg(not(feature = "cuda"))]
-fn cuda_count() -> usize {
+pub(super) fn cuda_count() -> usize {
     0
 }
 

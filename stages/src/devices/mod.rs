@@ -1,5 +1,6 @@
 //! The device tensors live on, chosen at run time.
 
+mod alternatives;
 mod choice;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -17,6 +18,7 @@ mod toolkit;
 #[cfg(feature = "wgpu-untuned")]
 mod wgpu;
 
+pub use alternatives::alternatives;
 pub use choice::DeviceChoice;
 pub use found::{Found, found};
 pub use kinds::{KINDS, Kind, forms};

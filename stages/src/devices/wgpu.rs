@@ -14,6 +14,27 @@ pub fn all() -> Vec<Device> {
     all
 }
 
+/// The indices of [`all`] whose devices are of the same class as the first: discrete, integrated, virtual,
+/// software, or another.
+pub fn alike() -> Vec<usize> {
+    let all = all();
+    let class = |device: &Device| {
+        let is_one_of = |kind: fn(usize) -> DeviceKind| {
+            (0..all.len()).any(|index| *device == Device::wgpu(kind(index)))
+        };
+        match () {
+            () if is_one_of(DeviceKind::DiscreteGpu) => "discrete",
+            () if is_one_of(DeviceKind::IntegratedGpu) => "integrated",
+            () if is_one_of(DeviceKind::VirtualGpu) => "virtual",
+            () if *device == Device::wgpu(DeviceKind::Cpu) => "software",
+            () => "another",
+        }
+    };
+    let classes: Vec<&str> = all.iter().map(class).collect();
+    let is_alike = |index: &usize| classes[*index] == classes[0];
+    (0..all.len()).filter(is_alike).collect()
+}
+
 /// Opens the device of `index`.
 ///
 /// # Errors
