@@ -9,7 +9,7 @@ CONFIG ?=
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help help-all run align-full what-alignment-buys sweep verify compare-likelihoods compare-optimisers check-decoding check-molecules plan test calibration torture torture-search faults fuzz miri mutations check-energy check-two-samples check-posteriors check-autoencoder bench bench-growth bench-peer bench-stage bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist molecules molecules-environment flows hdf5 python peer
+.PHONY: help help-all run align-full what-alignment-buys sweep verify compare-likelihoods compare-optimisers check-decoding check-molecules plan test calibration torture torture-search faults fuzz miri mutations check-energy check-two-samples check-posteriors check-autoencoder bench bench-growth bench-peer bench-stage bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-device test-remote large mnist molecules molecules-environment flows hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -229,6 +229,12 @@ DEVICE_BUILD  = cargo build --locked $(if $(filter wgpu%,$(DEVICE)),--features $
                 ln -sfn debug/latent-align $(DEVICE_FOLDER)/latent-align
 DEVICE_BIN    = $(if $(filter cuda%,$(DEVICE)),$(CUDA_PACKED)/latent-align,$(DEVICE_FOLDER)/latent-align)
 DEVICE_BENCH  = $(or $(BENCH),$(if $(filter cuda%,$(DEVICE)),$(CUDA_PACKED)/latent-align-bench))
+
+# One thread: launches are counted for the whole process. Without XDG_RUNTIME_DIR, Mesa complains of it.
+TEST_DEVICE = cargo test --locked -p latent-align-stages --features wgpu-untuned --target-dir $(TARGET)/wgpu --lib
+#+ make test-device                                                 every prior, posterior and regulariser on a software GPU
+test-device: hdf5
+	XDG_RUNTIME_DIR=$${XDG_RUNTIME_DIR:-$(or $(TMPDIR),/tmp)} $(TEST_DEVICE) $(ARGS) -- --test-threads 1 another_device launches
 
 #+ make test-remote                                                 build with remote devices and test one over loopback
 test-remote: hdf5

@@ -46,6 +46,8 @@ pub struct Context<'a> {
     pub streams: Streams,
     /// Where tensors live; without autodiff (stages add it where they need gradients).
     pub device: Device,
+    /// Devices of further replicas, for trainings that share each batch among several; without autodiff.
+    pub replicas: Vec<Device>,
     /// The output directory. It exists and is empty.
     pub dir: PathBuf,
     /// The state from which the stage's training resumes; None to start from the beginning.

@@ -2,10 +2,37 @@
 
 use crate::error::{Error, Result};
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+
+/// Transfers of this thread, counted in tests.
+#[cfg(test)]
+pub mod transfers {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Numbers of transfers to and from devices.
+        static COUNTS: Cell<[usize; 2]> = const { Cell::new([0; 2]) };
+    }
+
+    /// Transfers to devices, and reads from them, since the start of the thread.
+    pub fn so_far() -> [usize; 2] {
+        COUNTS.get()
+    }
+
+    pub(super) const WRITE: usize = 0;
+    pub(super) const READ: usize = 1;
+
+    pub(super) fn count(which: usize) {
+        let mut counts = COUNTS.get();
+        counts[which] += 1;
+        COUNTS.set(counts);
+    }
+}
 
 /// Host values as a tensor of shape `dims` in f32.
 pub fn from_f32<const D: usize>(values: Vec<f32>, dims: [usize; D], device: &Device) -> Tensor<D> {
+    #[cfg(test)]
+    transfers::count(transfers::WRITE);
     Tensor::from_data(TensorData::new(values, dims), (device, DType::F32))
 }
 
@@ -16,7 +43,18 @@ pub fn from_f64<const D: usize>(
     dtype: DType,
     device: &Device,
 ) -> Tensor<D> {
+    #[cfg(test)]
+    transfers::count(transfers::WRITE);
     Tensor::from_data(TensorData::new(values, dims), (device, dtype))
+}
+
+/// Indices `[n]` on a device.
+pub fn indices(places: impl IntoIterator<Item = usize>, device: &Device) -> Tensor<1, Int> {
+    #[cfg(test)]
+    transfers::count(transfers::WRITE);
+    let places: Vec<i64> = places.into_iter().map(|place| place as i64).collect();
+    let count = places.len();
+    Tensor::from_data(TensorData::new(places, [count]), device)
 }
 
 /// The values of a tensor of any shape, row-major, in f32.
@@ -24,6 +62,8 @@ pub fn from_f64<const D: usize>(
 /// # Errors
 /// A device error if reading fails.
 pub fn to_f32<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+    #[cfg(test)]
+    transfers::count(transfers::READ);
     tensor.try_into_vec_as().map_err(read_error)
 }
 
@@ -32,6 +72,8 @@ pub fn to_f32<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
 /// # Errors
 /// A device error if reading fails.
 pub fn to_f64<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>> {
+    #[cfg(test)]
+    transfers::count(transfers::READ);
     tensor.try_into_vec_as().map_err(read_error)
 }
 

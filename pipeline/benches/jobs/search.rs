@@ -137,6 +137,7 @@ fn model(history: &History, device: &Device) -> Result<Box<dyn SequenceModel>> {
     let context = Context {
         streams: Streams::new(0),
         device: device.clone(),
+        replicas: Vec::new(),
         dir: PathBuf::new(),
         resume: None,
         kept: PathBuf::new(),

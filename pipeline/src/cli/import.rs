@@ -119,12 +119,12 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         store,
         console,
         signals: Signals::listen()?,
-        device: arguments.device.parse()?,
+        devices: vec![arguments.device.parse()?],
         digests,
         checkpoints: CheckpointConfig::default(),
         run: None,
     };
-    let manifest = workshop.fill(&key, Vec::new(), |context| import(&config, context))?;
+    let manifest = workshop.fill(&key, 1, Vec::new(), |context| import(&config, context))?;
     run.link(key.stage, &place)?;
     console.print(&format!(
         "Use it with `flow: {}` in place of `pretrain_flow`.\n{}\n",

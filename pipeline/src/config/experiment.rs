@@ -33,6 +33,11 @@ macro_rules! experiment {
             #[serde(default = "cpu")]
             #[schemars(description = device_description())]
             pub device: String,
+            /// Devices of one kind, such as `[cuda:0, cuda:1]`, instead of `device`: trainings of flows share each
+            /// batch among them, as replicas that take the same steps. Other stages use the first. Not part of an
+            /// artifact's identity.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            pub devices: Vec<String>,
             /// When to write checkpoints, from which a training resumes after an interruption. Not part of an
             /// artifact's identity.
             #[serde(default)]
@@ -173,6 +178,49 @@ impl Experiment {
         Ok(())
     }
 
+    /// The names of the devices, at least one; the first is that of stages that use one.
+    pub fn device_names(&self) -> &[String] {
+        match &self.devices[..] {
+            [] => std::slice::from_ref(&self.device),
+            several => several,
+        }
+    }
+
+    fn check_devices(&self, problems: &mut Problems) {
+        let Some(first) = self.devices.first() else {
+            return;
+        };
+        problems.require(
+            self.device == cpu() || self.device == *first,
+            "device",
+            &self.device,
+            "no `device` beside `devices`, which replaces it",
+        );
+        let choices: Vec<_> = self
+            .devices
+            .iter()
+            .map(|name| name.parse::<DeviceChoice>())
+            .collect();
+        for (name, choice) in self.devices.iter().zip(&choices) {
+            problems.require(choice.is_ok(), "devices", name, &forms("`"));
+        }
+        let mut kinds = choices.iter().flatten().map(|choice| choice.kind().name);
+        let kind = kinds.next();
+        problems.require(
+            kinds.all(|other| Some(other) == kind),
+            "devices",
+            self.devices.join(", "),
+            "devices of one kind",
+        );
+        for section in &self.sections().0 {
+            if let Some(shared) = section.shared() {
+                problems.section(section.stage().section(), |p| {
+                    shared.check(self.devices.len(), p)
+                });
+            }
+        }
+    }
+
     /// Reports every value out of range, section by section.
     pub fn problems(&self) -> Problems {
         let mut problems = Problems::new();
@@ -190,6 +238,7 @@ impl Experiment {
             &self.device,
             &forms("`"),
         );
+        self.check_devices(p);
         p.section("checkpoints", |p| self.checkpoints.check(p));
         match (&self.flow, &self.pretrain_flow) {
             (None, None) => p.require(

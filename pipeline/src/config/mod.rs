@@ -43,7 +43,7 @@ use std::path::{Path, PathBuf};
 pub struct Overrides {
     /// Assignments in order.
     pub set: Vec<Assignment>,
-    /// Replaces `device`.
+    /// Replaces `device` and `devices`.
     pub device: Option<String>,
     /// Divide every size, for a run that is not a result.
     pub quick: bool,
@@ -86,6 +86,7 @@ fn read_overridden(file: &Path, overrides: &Overrides) -> Result<Experiment> {
     experiment = overrides::apply(experiment, &overrides.set)?;
     if let Some(device) = &overrides.device {
         experiment.device.clone_from(device);
+        experiment.devices.clear();
     }
     paths::make_absolute(&mut experiment, file)?;
     Ok(experiment)

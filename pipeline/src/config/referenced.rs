@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::path::Path;
 
 /// Keys of which every experiment has its own.
-const OWN: [&str; 4] = ["name", "base", "seed", "device"];
+const OWN: [&str; 5] = ["name", "base", "seed", "device", "devices"];
 /// A baseline is read for the sake of another regulariser, even where both have the same one.
 const REGULARISER: &str = "train_autoencoder.regulariser";
 

@@ -57,7 +57,11 @@ fn run(
         None => prepare_one(planned, &upstream, workshop)?
             .expect("a stage waits only for what is not made"),
     };
-    workshop.fill(&planned.key, warnings, |context| {
+    let devices = match planned.config.shared() {
+        Some(_) => workshop.devices.len(),
+        None => 1,
+    };
+    workshop.fill(&planned.key, devices, warnings, |context| {
         ready.run(&upstream, context)
     })
 }

@@ -24,7 +24,8 @@ pub struct Workshop<'a> {
     pub store: &'a Store,
     pub console: &'a Console,
     pub signals: Signals,
-    pub device: DeviceChoice,
+    /// At least one; the first is that of stages that use one.
+    pub devices: Vec<DeviceChoice>,
     /// Digests of input files.
     pub digests: Digests,
     /// When to write checkpoints.
@@ -40,7 +41,7 @@ impl Workshop<'_> {
         StageMonitor::new(self.console, &self.signals, stage.name(), dir, run)
     }
 
-    /// Makes the artifact of `key` by `work`, unless another process has made it meanwhile. Earlier
+    /// Makes the artifact of `key` by `work` on the first `devices` devices, unless another process has made it meanwhile. Earlier
     /// `warnings` are recorded with it.
     ///
     /// A training resumes from its newest checkpoint.
@@ -50,6 +51,7 @@ impl Workshop<'_> {
     pub fn fill(
         &mut self,
         key: &Key,
+        devices: usize,
         mut warnings: Vec<String>,
         work: impl FnOnce(&Context) -> latent_align_stages::Result<Summary>,
     ) -> Result<Manifest> {
@@ -88,9 +90,20 @@ impl Workshop<'_> {
         }
         let monitor = self.monitor(key.stage, Some(draft.dir()));
         let monitor = monitor.keeping(training.clone(), self.checkpoints, metrics.as_deref())?;
+        let used = &self.devices[..devices];
+        let mut opened = Vec::new();
+        for device in used {
+            opened.push(device.open()?);
+        }
+        let used = used
+            .iter()
+            .map(DeviceChoice::to_string)
+            .collect::<Vec<_>>()
+            .join(", ");
         let context = Context {
             streams: Streams::of_stage(key.stage.name(), key.seed),
-            device: self.device.open()?,
+            device: opened.remove(0),
+            replicas: opened,
             dir: draft.dir().to_owned(),
             resume: state,
             kept: training.kept(),
@@ -124,7 +137,7 @@ impl Workshop<'_> {
             Outcome {
                 figures,
                 warnings,
-                device: self.device.to_string(),
+                device: used,
             },
         )?;
         training.remove();

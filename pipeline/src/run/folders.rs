@@ -178,7 +178,7 @@ impl Member {
             &experiment.name,
             &self.loaded.file,
             experiment.seed,
-            &experiment.device,
+            &experiment.device_names().join(", "),
         )
         .with_stages(self.stages.clone())
         .marked(self.loaded.quick)

@@ -20,7 +20,7 @@ use crate::shipped;
 use crate::store::{Digests, State, Store};
 use anyhow::{Context as _, Result};
 use folders::Folders;
-use latent_align_stages::devices::check_numbers;
+use latent_align_stages::devices::{DeviceChoice, check_numbers};
 use latent_align_stages::problems::Problems;
 
 /// Brings the artifacts of an experiment up to date, or only those that `until` needs, and returns its
@@ -53,7 +53,7 @@ pub fn run(
         store,
         console,
         signals,
-        device: experiment.device.parse()?,
+        devices: parsed(experiment.device_names())?,
         digests,
         checkpoints: experiment.checkpoints,
         run: None,
@@ -79,6 +79,10 @@ pub fn run(
     outcome
 }
 
+fn parsed(names: &[String]) -> latent_align_stages::Result<Vec<DeviceChoice>> {
+    names.iter().map(|name| name.parse()).collect()
+}
+
 /// Unpacks the flows of the plan that are part of the program, unless the store has them.
 fn unpack(plan: &Plan, workshop: &mut Workshop) -> Result<()> {
     for member in &plan.experiments {
@@ -91,7 +95,7 @@ fn unpack(plan: &Plan, workshop: &mut Workshop) -> Result<()> {
         if let State::Whole(_) = workshop.store.state(&key, &mut workshop.digests)? {
             continue;
         }
-        let unpacked = workshop.fill(&key, Vec::new(), |context| flow.unpack(&context.dir));
+        let unpacked = workshop.fill(&key, 1, Vec::new(), |context| flow.unpack(&context.dir));
         unpacked.with_context(|| format!("flow: {}", flow.name))?;
     }
     Ok(())
@@ -104,15 +108,22 @@ fn ready(plan: &Plan, workshop: &Workshop) -> Result<Vec<Option<compute::Checked
         console.print("Nothing to do: every stage is up to date.\n\n");
     } else {
         // A missing or unsuitable device is reported before any data is read.
-        let device = &workshop.device;
-        let opened =
-            (device.open()).with_context(|| format!("cannot open the device `{device}`"))?;
+        let open = |device: &DeviceChoice| {
+            let opened = device.open();
+            opened.with_context(|| format!("cannot open the device `{device}`"))
+        };
+        let opened: Vec<_> = workshop.devices.iter().map(open).collect::<Result<_>>()?;
         let mut problems = Problems::new();
         for planned in plan.to_run() {
             let asked = Vec::from_iter(planned.config.numbers());
             problems.section(planned.key.stage.section(), |problems| {
-                check_numbers(&opened, &device.to_string(), &asked, problems);
+                let name = workshop.devices[0].to_string();
+                check_numbers(&opened[0], &name, &asked, problems);
             });
+            if planned.config.shared().is_none() && opened.len() > 1 {
+                let (stage, first) = (planned.key.stage, &workshop.devices[0]);
+                (workshop.console).note(&format!("{stage}: on one of `devices`, {first}"));
+            }
         }
         problems.into_result()?;
     }

@@ -2,6 +2,7 @@
 
 use crate::project::{Project, output};
 use crate::python::python;
+use crate::tiny;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
@@ -59,6 +60,73 @@ fn the_devices_of_this_machine_are_listed_with_what_this_binary_lacks() {
         let state = cuda.unwrap()["state"].as_str().unwrap();
         assert!(state.contains("cargo build --features cuda"), "{state}");
     }
+}
+
+/// Fails if `devices` is ignored, changes what is trained, or makes another artifact of the same training.
+#[test]
+fn devices_share_the_batches_of_a_flow_and_train_the_same_one() {
+    let project = tiny::project();
+    project.run(&["run", "tiny.yaml"]).expect(0, &[]);
+    let loss = |artifacts: &str| {
+        let shown = project.run(&[
+            "--artifacts",
+            artifacts,
+            "show",
+            "tiny",
+            "--format",
+            "markdown",
+        ]);
+        shown.expect(0, &[]);
+        shown.figure("test flow-matching loss")
+    };
+    let shared = [
+        "--set",
+        "devices=[cpu, cpu, cpu, cpu]",
+        "--until",
+        "train-autoencoder",
+    ];
+    let again = project.run(&[&["run", "tiny.yaml"], &shared[..]].concat());
+    again.expect(0, &["Nothing to do"]);
+    let run = [&["--artifacts", "shared", "run", "tiny.yaml"], &shared[..]].concat();
+    let outcome = project.run(&run);
+    outcome.expect(0, &["train-autoencoder: on one of `devices`, cpu"]);
+    assert!(
+        !outcome.stderr.contains("pretrain-flow: on one"),
+        "{}",
+        outcome.stderr
+    );
+    let [one, four] = ["artifacts", "shared"].map(loss);
+    assert!((one - four).abs() < 1e-4 * one.abs(), "{one} {four}");
+    let [artifact] = &project.entries("shared/pretrain-flow")[..] else {
+        panic!("one flow");
+    };
+    let used = project.run(&["--artifacts", "shared", "show", artifact]);
+    used.expect(0, &["cpu, cpu, cpu, cpu"]);
+}
+
+#[test]
+fn devices_that_cannot_share_a_batch_are_refused_with_their_key() {
+    let project = tiny::project();
+    let refused = |set: &[&str], parts: &[&str]| {
+        let sets = set.iter().flat_map(|set| ["--set", set]);
+        let run: Vec<&str> = ["run", "tiny.yaml"].into_iter().chain(sets).collect();
+        project.run(&run).expect(2, parts);
+    };
+    let three = [
+        "pretrain_flow.model.times: found 8",
+        "a multiple of 3, the number of `devices`",
+    ];
+    refused(&["devices=[cpu, cpu, cpu]"], &three);
+    refused(
+        &["devices=[cpu, wgpu:0]"],
+        &["devices: found cpu, wgpu:0", "devices of one kind"],
+    );
+    refused(&["devices=[cpu, gpu]"], &["devices: found gpu"]);
+    refused(
+        &["devices=[cpu]", "device=wgpu"],
+        &["device: found wgpu", "no `device` beside `devices`"],
+    );
+    assert!(!project.path("artifacts/pretrain-flow").exists());
 }
 
 /// A program of `project`.

@@ -62,18 +62,50 @@ for_each_level! {
     }
 }
 
-/// One step of AdamW on one parameter.
-pub fn adamw(step: AdamW, parameter: Parameter) {
-    (
-        parameter.weights.par_chunks_mut(CHUNK),
-        parameter.gradient.par_chunks(CHUNK),
-        parameter.first.par_chunks_mut(CHUNK),
-        parameter.second.par_chunks_mut(CHUNK),
-        parameter.average.par_chunks_mut(CHUNK),
-    )
-        .for_each(|(weights, gradient, first, second, average)| {
-            step_chunk(step, weights, gradient, first, second, average);
-        });
+impl<'a> Parameter<'a> {
+    /// Splits off the first `count` elements.
+    fn split_at(self, count: usize) -> (Self, Self) {
+        let (gradient, rest) = self.gradient.split_at(count);
+        let mutable = [self.weights, self.first, self.second, self.average];
+        let [weights, first, second, average] = mutable.map(|values| values.split_at_mut(count));
+        let part = |[weights, first, second, average]: [&'a mut [f32]; 4], gradient| Parameter {
+            weights,
+            gradient,
+            first,
+            second,
+            average,
+        };
+        (
+            part([weights.0, first.0, second.0, average.0], gradient),
+            part([weights.1, first.1, second.1, average.1], rest),
+        )
+    }
+}
+
+/// One step of AdamW on all `parameters`, in one pass.
+pub fn adamw(step: AdamW, parameters: Vec<Parameter>) {
+    let mut parts = Vec::new();
+    for mut parameter in parameters {
+        while parameter.gradient.len() > CHUNK {
+            let (part, rest) = parameter.split_at(CHUNK);
+            parts.push(part);
+            parameter = rest;
+        }
+        parts.push(parameter);
+    }
+    parts.par_chunks_mut(1).for_each(|part| {
+        let [part] = part else {
+            unreachable!("parts of one")
+        };
+        step_chunk(
+            step,
+            part.weights,
+            part.gradient,
+            part.first,
+            part.second,
+            part.average,
+        );
+    });
 }
 
 for_each_level! {
@@ -95,17 +127,20 @@ for_each_level! {
     }
 }
 
-/// The sum of the squares of `values`.
-pub fn sum_of_squares(values: &[f32]) -> f64 {
-    let parts: Vec<f64> = values
-        .par_chunks(CHUNK)
+/// The sum of the squares of each of `vectors`, in one pass.
+pub fn sums_of_squares(vectors: &[&[f32]]) -> Vec<f64> {
+    let chunks: Vec<&[f32]> = vectors.iter().flat_map(|v| v.chunks(CHUNK)).collect();
+    let mut parts = (chunks.par_chunks(1))
         .map(|chunk| {
             let mut total = 0.0;
-            squares_chunk(chunk, &mut total);
+            squares_chunk(chunk[0], &mut total);
             total
         })
-        .collect();
-    parts.iter().sum()
+        .collect()
+        .into_iter();
+    (vectors.iter())
+        .map(|v| parts.by_ref().take(v.len().div_ceil(CHUNK)).sum())
+        .collect()
 }
 
 #[cfg(test)]
@@ -129,16 +164,16 @@ mod tests {
             factor: 0.5,
             average: 0.95,
         };
-        adamw(
-            step,
-            Parameter {
-                weights: &mut w,
-                gradient: &gradient,
-                first: &mut m,
-                second: &mut v,
-                average: &mut e,
-            },
-        );
+        // as two parameters, so that neither the border of a parameter nor that of a part leaves out or repeats elements
+        let whole = Parameter {
+            weights: &mut w,
+            gradient: &gradient,
+            first: &mut m,
+            second: &mut v,
+            average: &mut e,
+        };
+        let (small, large) = whole.split_at(5);
+        adamw(step, vec![small, large]);
         for i in 0..n {
             let g = 0.5 * f64::from(gradient[i]);
             let m = 0.9 * 0.1 + 0.1 * g;
@@ -155,7 +190,10 @@ mod tests {
     fn sums_of_squares_keep_their_precision() {
         let count = if cfg!(miri) { 33_001 } else { 3_000_001 };
         let values = vec![1.1f32; count];
-        let exact = count as f64 * f64::from(1.1f32).powi(2);
-        assert!((sum_of_squares(&values) / exact - 1.0).abs() < 1e-6);
+        let vectors = [&values[..7], &[], &values[..]];
+        for (sum, vector) in sums_of_squares(&vectors).into_iter().zip(vectors) {
+            let exact = vector.len() as f64 * f64::from(1.1f32).powi(2);
+            assert!((sum - exact).abs() <= 1e-6 * exact, "{sum} {exact}");
+        }
     }
 }

@@ -34,7 +34,7 @@ mod team;
 mod tests;
 
 pub use activation::{gelu, gelu_gradient, silu, silu_gradient};
-pub use adamw::{AdamW, Parameter, adamw, sum_of_squares};
+pub use adamw::{AdamW, Parameter, adamw, sums_of_squares};
 pub use allocator::keep_freed_memory;
 pub use attention::Attention;
 pub use block::{Block, BlockGradient, Kept};

@@ -13,6 +13,7 @@ mod precision;
 mod remote;
 #[cfg(feature = "remote")]
 mod serve;
+mod shared;
 #[cfg(any(test, feature = "cuda"))]
 mod toolkit;
 #[cfg(feature = "wgpu-untuned")]
@@ -27,6 +28,13 @@ pub use precision::{Numbers, check_numbers, widest};
 pub use remote::TOKEN;
 #[cfg(feature = "remote")]
 pub use serve::serve;
+pub use shared::Shared;
+
+/// A device other than the CPU, for tests.
+#[cfg(all(test, feature = "wgpu-untuned"))]
+pub fn other() -> burn::tensor::Device {
+    wgpu::open(0).expect("a driver for Vulkan, such as Mesa's software device")
+}
 
 /// Makes mimalloc, if it is the allocator, keep freed memory for ten seconds, so that the next training step can
 /// reuse it. Call it once, before the first tensor.

@@ -17,18 +17,32 @@ pub(super) fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
 
 /// Calls `f` with the values of a CPU tensor `[n]`.
 pub fn flex_ref<R>(tensor: Tensor<1>, f: impl FnOnce(&[f32]) -> R) -> R {
-    f(values(&whole(primitive(tensor))))
+    flex_refs([tensor], |all| f(all[0]))
+}
+
+/// Calls `f` with the values of CPU tensors, each `[n]` with its own n.
+pub fn flex_refs<R>(
+    tensors: impl IntoIterator<Item = Tensor<1>>,
+    f: impl FnOnce(&[&[f32]]) -> R,
+) -> R {
+    let whole: Vec<FlexTensor> = tensors.into_iter().map(|t| whole(primitive(t))).collect();
+    f(&whole.iter().map(values).collect::<Vec<_>>())
 }
 
 /// Calls `f` with mutable values of CPU tensors, each `[n]` with its own n; in place if they are not shared.
-pub fn flex_mut<const N: usize>(tensors: [&mut Tensor<1>; N], f: impl FnOnce([&mut [f32]; N])) {
-    let device = tensors[0].device();
-    let mut taken = tensors.map(|tensor| {
-        let values = std::mem::replace(tensor, Tensor::empty([0], &device));
-        (tensor, whole(primitive(values)))
-    });
-    f(taken.each_mut().map(|(_, values)| values.storage_mut()));
-    for (tensor, values) in taken {
+pub fn flex_mut(tensors: Vec<&mut Tensor<1>>, f: impl FnOnce(Vec<&mut [f32]>)) {
+    let take = |tensor: &mut Tensor<1>| {
+        let nothing = Tensor::empty([0], &tensor.device());
+        whole(primitive(std::mem::replace(tensor, nothing)))
+    };
+    let mut taken: Vec<_> = (tensors.into_iter())
+        .map(|tensor| (take(tensor), tensor))
+        .collect();
+    f(taken
+        .iter_mut()
+        .map(|(values, _)| values.storage_mut())
+        .collect());
+    for (values, tensor) in taken {
         *tensor = Tensor::from_primitive::<Flex>(values);
     }
 }

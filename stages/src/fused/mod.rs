@@ -17,22 +17,12 @@ use crate::tensors::from_f32;
 use burn::backend::Dispatch;
 use burn::nn::Linear;
 use burn::tensor::Tensor;
-pub use flex::{flex_mut, flex_ref, is_fused};
+pub use flex::{flex_mut, flex_ref, flex_refs, is_fused};
 pub use images::{channels_first, channels_last, convolution, transposed_convolution};
 use latent_align_kernels as kernels;
 use operations::FusedOperations;
 pub use tangents::{block_tangents, block_trace, modulated_norm_tangents, without_graph};
 pub use weights::{BlockWeights, NORM_EPSILON};
-
-/// The sum of the squares of `x`, `[1]`.
-pub fn sum_of_squares(x: Tensor<1>) -> Tensor<1> {
-    if !is_fused(&x) {
-        return x.square().sum();
-    }
-    let device = x.device();
-    let sum = flex_ref(x, kernels::sum_of_squares);
-    Tensor::from_data([sum as f32], &device)
-}
 
 /// `x weight + bias`: x [n, in], weight [in, out], bias `[out]`.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {

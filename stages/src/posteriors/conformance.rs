@@ -355,3 +355,36 @@ fn what_was_saved_draws_as_before_and_a_configuration_reads_back() {
         assert_eq!(drawn(&saved), drawn(&loaded), "{config:?} {shape:?}");
     }
 }
+
+/// Fails if a draw or its density is wrong on a device other than the CPU, which fused operations do not cover.
+#[cfg(feature = "wgpu-untuned")]
+#[test]
+fn draws_and_densities_are_alike_on_another_device() {
+    let other = crate::devices::other();
+    for (config, shape) in each() {
+        let [means, others] = given(&config, shape, 3);
+        let [ours, theirs] = [plain(), other.clone()].map(|device| {
+            let head = PosteriorHead::new(&config, shape, Streams::new(1), &device);
+            let head = perturb(head, 0.3, Streams::new(2));
+            let on_device = |values: &[f64]| {
+                let values: Vec<f32> = values.iter().map(|x| *x as f32).collect();
+                let columns = values.len() / 3;
+                (columns > 0).then(|| crate::tensors::from_f32(values, [3, columns], &device))
+            };
+            let posterior = head.posterior(on_device(&means).unwrap(), on_device(&others));
+            let draw = posterior.draw(&mut Streams::new(4).at("draws", 0));
+            let mut all = to_f64(draw.latents.clone()).unwrap();
+            all.extend(
+                draw.log_density()
+                    .into_iter()
+                    .flat_map(|density| to_f64(density).unwrap()),
+            );
+            all
+        });
+        assert_eq!(ours.len(), theirs.len());
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            let off = (ours - theirs).abs() / ours.abs().max(1.0);
+            assert!(off < 1e-3, "{}: {ours} {theirs}", config.name());
+        }
+    }
+}

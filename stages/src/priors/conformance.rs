@@ -101,9 +101,31 @@ fn fit(
     resume: Option<Snapshot>,
     monitor: &dyn Monitor,
 ) -> Box<dyn Prior> {
+    fit_on(
+        &[device()],
+        config,
+        shape,
+        condition,
+        steps,
+        resume,
+        monitor,
+    )
+}
+
+/// As [`fit`], on `devices`.
+fn fit_on(
+    devices: &[Device],
+    config: &ModelConfig,
+    shape: PointShape,
+    condition: Option<ConditionKind>,
+    steps: u64,
+    resume: Option<Snapshot>,
+    monitor: &dyn Monitor,
+) -> Box<dyn Prior> {
     let context = Context {
         streams: Streams::new(0),
-        device: device(),
+        device: devices[0].clone(),
+        replicas: devices[1..].to_vec(),
         dir: PathBuf::new(),
         resume,
         kept: std::env::temp_dir(),
@@ -596,6 +618,58 @@ fn a_training_that_goes_on_from_a_checkpoint_ends_with_the_same_bits() {
     }
 }
 
+/// Fails if replicas see the same share of a batch, times or noise of other rows, or drift apart; or if a checkpoint
+/// depends on how many wrote it.
+#[test]
+fn replicas_that_share_a_batch_take_the_steps_of_one_that_has_all_of_it() {
+    let values = |prior: Box<dyn Prior>| -> Vec<f32> {
+        let bytes = weights(prior.as_ref());
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let mut tensors = file.tensors();
+        tensors.sort_by(|a, b| a.0.cmp(&b.0));
+        let values = tensors
+            .iter()
+            .flat_map(|(_, tensor)| tensor.data().as_chunks::<4>().0);
+        values.map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    };
+    let (mut kinds, schedule) = (0, Schedule::short(20));
+    for (config, shape) in each() {
+        if config.kind().shared(&schedule).is_none() {
+            continue;
+        }
+        let condition =
+            (config.kind().conditional()).then_some(ConditionKind::Labels { classes: 2 });
+        let train = |devices, resume, monitor: &dyn Monitor| {
+            let devices = vec![device(); devices];
+            values(fit_on(
+                &devices, &config, shape, condition, 20, resume, monitor,
+            ))
+        };
+        let whole = train(1, None, &Silent);
+        let keep = Keep(7, Mutex::default());
+        let interrupted = train(2, None, &keep);
+        let state = keep.1.into_inner().unwrap();
+        assert!(state.is_some());
+        let others = [
+            interrupted,
+            train(4, None, &Silent),
+            train(1, state.clone(), &Silent),
+            train(4, state, &Silent),
+        ];
+        for (which, other) in others.iter().enumerate() {
+            assert_eq!(other.len(), whole.len());
+            let off = whole
+                .iter()
+                .zip(other)
+                .map(|(a, b)| (a - b).abs())
+                .fold(0.0, f32::max);
+            assert!(off < 1e-4, "{}: {which}: {off}", config.name());
+        }
+        kinds += 1;
+    }
+    assert!(kinds >= 4, "{kinds}");
+}
+
 /// Fails if a layer is cut off from the loss.
 #[test]
 fn training_moves_every_weight_and_the_count_of_parameters_is_true() {
@@ -660,5 +734,32 @@ fn a_lower_temperature_gives_likelier_samples() {
             nll.unwrap().values.iter().sum::<f64>() / 300.0
         };
         assert!(mean(0.5) < mean(1.0) - 0.2, "{}", config.name());
+    }
+}
+
+/// Fails if an operation of a prior is wrong on a device other than the CPU, which fused operations do not cover.
+#[cfg(feature = "wgpu-untuned")]
+#[test]
+fn every_prior_is_trained_and_evaluated_alike_on_another_device() {
+    let other = crate::devices::other();
+    for (config, shape) in planes() {
+        let condition =
+            (config.kind().conditional()).then_some(ConditionKind::Labels { classes: 2 });
+        let [ours, theirs] = [device(), other.clone()].map(|device| {
+            let on = [device.clone()];
+            let prior = fit_on(&on, &config, shape, condition, 8, None, &Silent);
+            let Batch { values, conditions } = data(shape, 4, 2000);
+            let points = Points {
+                values: shape.tensor(values, &device),
+                condition: condition
+                    .zip(conditions)
+                    .map(|(kind, of)| kind.encode(Some(&of), 4, &device)),
+            };
+            roughly(prior.as_ref(), &points)
+        });
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            let off = (ours - theirs).abs() / ours.abs().max(1.0);
+            assert!(off < 1e-3, "{}: {ours} {theirs}", config.name());
+        }
     }
 }

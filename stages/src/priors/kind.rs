@@ -7,7 +7,7 @@ use super::flow_matching::ExactMixture;
 use super::logit::{Logit, OfLogits};
 use super::prior::{NllKind, Placement, PointShape, Points, Prior};
 use crate::context::{Context, Summary};
-use crate::devices::Numbers;
+use crate::devices::{Numbers, Shared};
 use crate::error::Result;
 use crate::problems::Problems;
 use crate::random::Streams;
@@ -28,6 +28,11 @@ pub trait PriorConfig {
 
     /// Number format of the matrix products in training, with its configuration key.
     fn numbers(&self) -> Option<Numbers> {
+        None
+    }
+
+    /// How a training by `schedule` on several devices shares a batch; None if it runs on one device.
+    fn shared(&self, _schedule: &Schedule) -> Option<Shared> {
         None
     }
 

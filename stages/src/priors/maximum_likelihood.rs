@@ -3,11 +3,14 @@
 use super::kind::{Batch, Fit, PART, Schedule};
 use super::prior::Points;
 use crate::context::{Context, Summary};
+use crate::devices::Shared;
 use crate::error::Result;
 use crate::figures::{curves, pretrain_flow::BEST_STEP};
 use crate::random::Streams;
 use crate::tensors::scalar;
-use crate::training::{Best, HeldOut, Length, Step, Task, Term, Trainer, train_for_the_best};
+use crate::training::{
+    Best, HeldOut, Length, Replicas, Step, Task, Term, Trainer, train_for_the_best,
+};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
@@ -35,7 +38,9 @@ pub(super) fn fit_by_likelihood<M: Likelihood>(
 ) -> Result<(M, Summary)> {
     let schedule = fit.schedule;
     let mut task = Maximum {
-        device: context.device.clone().autodiff(),
+        devices: (std::iter::once(&context.device).chain(&context.replicas))
+            .map(|device| device.clone().autodiff())
+            .collect(),
         held_out: fit
             .held_out
             .points(fit.shape, fit.condition, &context.device),
@@ -62,7 +67,8 @@ pub(super) fn trained<M: Module, T: Task<M, N>, const N: usize>(
         evaluate_every: schedule.evaluate_every,
     };
     let best = Best::new(schedule.early_stopping, trainer.averaged());
-    let (module, step) = train_for_the_best(trainer, task, length, best, context)?;
+    let replicas = Replicas::of(trainer, &context.replicas);
+    let (module, step) = train_for_the_best(replicas, task, length, best, context)?;
     Ok((module, told(schedule, step)))
 }
 
@@ -75,12 +81,20 @@ pub(super) fn told(schedule: &Schedule, step: u64) -> Summary {
     figures
 }
 
+/// Devices share the batch by its points.
+pub(super) fn of_batch(schedule: &Schedule) -> Shared {
+    Shared {
+        key: "batch",
+        count: schedule.batch,
+    }
+}
+
 /// A training by maximum likelihood.
 struct Maximum<'a> {
     fit: Fit<'a>,
     held_out: Points,
-    /// With autodiff.
-    device: Device,
+    /// Of the replicas, with autodiff.
+    devices: Vec<Device>,
 }
 
 impl Maximum<'_> {
@@ -98,6 +112,10 @@ impl<M: Likelihood> Task<M, 1> for Maximum<'_> {
     const TERMS: [Term; 1] = [Term::LOSS];
 
     fn step(&mut self, module: &M, step: u64) -> Result<Step<1>> {
+        Ok(self.step_in_shares(&[module], step)?.remove(0))
+    }
+
+    fn step_in_shares(&mut self, replicas: &[&M], step: u64) -> Result<Vec<Step<1>>> {
         let Batch { values, conditions } = (self.fit.next)(step)?;
         let condition = self
             .fit
@@ -105,12 +123,21 @@ impl<M: Likelihood> Task<M, 1> for Maximum<'_> {
             .zip(conditions)
             .map(|(kind, conditions)| {
                 let mut rng = self.fit.streams.at("dropout of conditions", step);
-                kind.encode_with_dropout(&conditions, self.fit.dropout, &mut rng, &self.device)
+                kind.encode_with_dropout(&conditions, self.fit.dropout, &mut rng, &self.devices[0])
             });
-        let values = self.fit.shape.tensor(values, &self.device);
-        let points = Points { values, condition };
-        let nll = module.training_nll(&points, self.fit.streams, step);
-        Ok(Step::of(self.of_points(nll, &points).mean()))
+        let size = values.len() / replicas.len();
+        let share = |(k, module): (usize, &&M)| {
+            let device = &self.devices[k];
+            let values = values[k * size..(k + 1) * size].to_vec();
+            let values = self.fit.shape.tensor(values, device);
+            let [n, ..] = values.dims();
+            let condition =
+                (condition.as_ref()).map(|all| all.clone().narrow(0, k * n, n).to_device(device));
+            let points = Points { values, condition };
+            let nll = module.training_nll(&points, self.fit.streams.of_replica(k), step);
+            Step::of(self.of_points(nll, &points).mean())
+        };
+        Ok(replicas.iter().enumerate().map(share).collect())
     }
 
     fn evaluate(&mut self, averaged: &M) -> Result<Option<HeldOut<1>>> {

@@ -77,6 +77,7 @@ pub(super) fn fitted(
     let context = Context {
         streams: Streams::new(0),
         device: burn::tensor::Device::flex(),
+        replicas: Vec::new(),
         dir: std::path::PathBuf::new(),
         kept: std::env::temp_dir(),
         resume: None,

@@ -39,6 +39,14 @@ impl Streams {
         Pcg64::from_seed(*hasher.finalize().as_bytes())
     }
 
+    /// The streams of replica `k` of a data-parallel training: those of the first are `self`, others are independent.
+    pub fn of_replica(&self, k: usize) -> Self {
+        match k {
+            0 => *self,
+            _ => Self::of_stage(self.stage, self.at("replicas", k as u64).random()),
+        }
+    }
+
     /// `count` standard normal numbers of `stream` at `step`.
     pub fn normal(&self, stream: &str, step: u64, count: usize) -> Vec<f32> {
         normal(&mut self.at(stream, step), count)

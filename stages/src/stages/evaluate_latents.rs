@@ -431,6 +431,7 @@ mod tests {
         Context {
             streams: Streams::of_stage("evaluate-latents", 1),
             device: Device::flex(),
+            replicas: Vec::new(),
             dir: dir.to_owned(),
             resume: None,
             kept: std::env::temp_dir(),

@@ -45,6 +45,8 @@ macro_rules! with_stages {
 pub mod estimate_nll;
 pub mod evaluate_latents;
 pub mod evaluate_likelihood;
+#[cfg(all(test, feature = "wgpu-untuned"))]
+mod launches;
 mod name;
 pub mod optimise_latents;
 pub mod pretrain_flow;

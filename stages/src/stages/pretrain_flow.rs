@@ -17,7 +17,7 @@ use crate::context::{Context, Monitor, Summary};
 use crate::data::{
     Batches, Files, Ingest, Normaliser, Part, RowBlock, check_memory, check_parts, files_of_parts,
 };
-use crate::devices::Numbers;
+use crate::devices::{Numbers, Shared};
 use crate::error::{Error, Result};
 use crate::figures::PARAMETERS;
 use crate::priors::{
@@ -146,6 +146,10 @@ impl StageConfig for Config {
 
     fn numbers(&self) -> Option<Numbers> {
         self.model.kind().numbers()
+    }
+
+    fn shared(&self) -> Option<Shared> {
+        self.model.kind().shared(&self.schedule())
     }
 
     fn inputs(&mut self) -> Vec<(String, &mut PathBuf)> {

@@ -4,7 +4,7 @@ use super::name::Stage;
 use super::upstream::Upstream;
 use crate::context::{Context, Monitor, Summary};
 use crate::data::Files;
-use crate::devices::Numbers;
+use crate::devices::{Numbers, Shared};
 use crate::error::Result;
 use crate::priors::PointShape;
 use crate::problems::Problems;
@@ -61,6 +61,11 @@ pub trait StageConfig: Section + Debug + Send + Sync {
 
     /// Its number format with the configuration key.
     fn numbers(&self) -> Option<Numbers> {
+        None
+    }
+
+    /// How its training on several devices shares a batch; None if the stage runs on one device.
+    fn shared(&self) -> Option<Shared> {
         None
     }
 

@@ -382,6 +382,7 @@ mod tests {
         let context = Context {
             streams: Streams::of_stage("train-classifier", 3),
             device: device.clone(),
+            replicas: Vec::new(),
             dir: dir.to_owned(),
             resume: None,
             kept: std::env::temp_dir(),

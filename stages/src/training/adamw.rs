@@ -1,16 +1,18 @@
-//! One step of AdamW (Loshchilov and Hutter, arXiv 1711.05101) on one parameter, with the moving
-//! average of its weights: one pass in place where operations are fused, Burn's operations elsewhere.
+//! One step of AdamW (Loshchilov and Hutter, arXiv 1711.05101) with the moving average of the weights, on all
+//! parameters: one pass in place where operations are fused, elsewhere Burn's operations on one flat vector.
 
-use crate::fused::{flex_mut, flex_ref, is_fused};
+use super::flat::Layout;
+use crate::fused::{flex_mut, flex_ref, flex_refs, is_fused};
+use burn::module::Module;
 use burn::tensor::Tensor;
-use latent_align_kernels::{AdamW, Parameter, adamw};
+use latent_align_kernels::{AdamW, Parameter, adamw, sums_of_squares};
 
 /// Added to the root of the second moment.
 const EPSILON: f64 = 1e-8;
 
-/// Optimiser state of a parameter of n elements, each `[n]`.
+/// Optimiser state of all parameters, each a flat vector.
 #[derive(Clone)]
-pub(super) struct Kept {
+pub(super) struct State {
     /// First moment.
     pub(super) first: Tensor<1>,
     /// Second moment.
@@ -19,8 +21,8 @@ pub(super) struct Kept {
     pub(super) average: Tensor<1>,
 }
 
-impl Kept {
-    /// The initial state.
+impl State {
+    /// The initial state of parameters with the flat vector `weights`.
     pub(super) fn of(weights: Tensor<1>) -> Self {
         Self {
             first: weights.zeros_like(),
@@ -49,17 +51,68 @@ impl Step {
     }
 }
 
-/// `weights` `[n]` after one step along `-factor * gradient`, and the new state.
-pub(super) fn update(
-    mut weights: Tensor<1>,
-    gradient: Tensor<1>,
-    factor: Tensor<1>,
-    mut kept: Kept,
+/// `module` after one step along its `gradients`, each flat, in the module's order, clipped to the global norm
+/// `largest`; and that norm `[1]` before clipping. A parameter without a gradient, and its state, stay as they are.
+/// Returns no norm if there is no gradient.
+pub(super) fn update<M: Module>(
+    module: M,
+    layout: &Layout,
+    gradients: Vec<Option<Tensor<1>>>,
+    largest: f64,
+    state: &mut State,
     step: Step,
-) -> (Tensor<1>, Kept) {
-    if !is_fused(&weights) {
-        return plain(weights, gradient, factor, kept, step);
+) -> (M, Option<Tensor<1>>) {
+    if gradients.iter().all(Option::is_none) {
+        return (module, None);
     }
+    let (module, norm) = match gradients.iter().flatten().all(is_fused) {
+        true => in_place(module, layout, gradients, largest, state, step),
+        false => {
+            let chosen: Vec<bool> = gradients.iter().map(Option::is_some).collect();
+            let gradient = layout.join(gradients);
+            on_vectors(module, layout, gradient, &chosen, largest, state, step)
+        }
+    };
+    (module, Some(norm))
+}
+
+/// [`update`] along `gradient`, a flat vector, of the parameters that are `chosen`.
+pub(super) fn update_along<M: Module>(
+    module: M,
+    layout: &Layout,
+    gradient: Tensor<1>,
+    chosen: &[bool],
+    largest: f64,
+    state: &mut State,
+    step: Step,
+) -> (M, Option<Tensor<1>>) {
+    if !is_fused(&gradient) {
+        let (module, norm) = on_vectors(module, layout, gradient, chosen, largest, state, step);
+        return (module, Some(norm));
+    }
+    let parts = layout.parts(gradient).into_iter().zip(chosen);
+    let gradients = parts
+        .map(|(part, &chosen)| chosen.then_some(part))
+        .collect();
+    update(module, layout, gradients, largest, state, step)
+}
+
+/// The factor that limits gradients of `norm` to `largest`, `min(1, largest / norm)` `[1]`.
+fn clipping(norm: Tensor<1>, largest: f64) -> Tensor<1> {
+    (norm + 1e-12).recip().mul_scalar(largest).clamp_max(1.0)
+}
+
+/// [`update`] in one pass over weights, gradients and state on the CPU.
+fn in_place<M: Module>(
+    module: M,
+    layout: &Layout,
+    gradients: Vec<Option<Tensor<1>>>,
+    largest: f64,
+    state: &mut State,
+    step: Step,
+) -> (M, Tensor<1>) {
+    let (module, mut weights) = layout.take(module, gradients.iter().map(Option::is_some));
+    let norm = norm(&gradients);
     let corrections = step.corrections();
     let step = AdamW {
         rate: step.rate as f32,
@@ -67,55 +120,94 @@ pub(super) fn update(
         corrections: corrections.map(|c| c as f32),
         epsilon: EPSILON as f32,
         decay: step.decay as f32,
-        factor: flex_ref(factor, |factor| factor[0]),
+        factor: flex_ref(clipping(norm.clone(), largest), |factor| factor[0]),
         average: step.average as f32,
     };
-    flex_ref(gradient, |gradient| {
-        flex_mut(
-            [
-                &mut weights,
-                &mut kept.first,
-                &mut kept.second,
-                &mut kept.average,
-            ],
-            |[weights, first, second, average]| {
-                let parameter = Parameter {
-                    weights,
-                    gradient,
-                    first,
-                    second,
-                    average,
-                };
-                adamw(step, parameter);
-            },
-        );
+    let mut all: Vec<&mut Tensor<1>> = weights.iter_mut().flatten().collect();
+    all.extend([&mut state.first, &mut state.second, &mut state.average]);
+    let chosen: Vec<bool> = gradients.iter().map(Option::is_some).collect();
+    flex_refs(gradients.into_iter().flatten(), |gradients| {
+        flex_mut(all, |mut all| {
+            let of_state = all.split_off(gradients.len()).into_iter();
+            let mut of_state = of_state.map(|vector| layout.chosen(vector, &chosen).into_iter());
+            let mut next = || of_state.next().expect("two moments and the average");
+            let (first, second, average) = (next(), next(), next());
+            let parameters = (all.into_iter().zip(gradients))
+                .zip(first.zip(second).zip(average))
+                .map(
+                    |((weights, gradient), ((first, second), average))| Parameter {
+                        weights,
+                        gradient,
+                        first,
+                        second,
+                        average,
+                    },
+                );
+            adamw(step, parameters.collect());
+        });
     });
-    (weights, kept)
+    (layout.put(module, weights), norm)
 }
 
+/// The L2 norm of all gradients together `[1]`, on the CPU.
+fn norm(gradients: &[Option<Tensor<1>>]) -> Tensor<1> {
+    let all = gradients.iter().flatten();
+    let device = all.clone().next().expect("a gradient").device();
+    let squares = flex_refs(all.cloned(), sums_of_squares);
+    let square: f32 = squares.into_iter().map(|square| square as f32).sum();
+    Tensor::from_data([square.sqrt()], &device)
+}
+
+/// [`update_along`] with Burn's operations.
+fn on_vectors<M: Module>(
+    module: M,
+    layout: &Layout,
+    gradient: Tensor<1>,
+    chosen: &[bool],
+    largest: f64,
+    state: &mut State,
+    step: Step,
+) -> (M, Tensor<1>) {
+    let norm = gradient.clone().square().sum().sqrt();
+    let factor = clipping(norm.clone(), largest);
+    let weights = layout.weights(&module);
+    let (weights, new) = plain(weights, gradient, factor, state.clone(), step);
+    let merge = |new, old| layout.merge(new, old, chosen);
+    *state = State {
+        first: merge(new.first, state.first.clone()),
+        second: merge(new.second, state.second.clone()),
+        average: merge(new.average, state.average.clone()),
+    };
+    let parts = (layout.parts(weights).into_iter().zip(chosen))
+        .map(|(part, &chosen)| chosen.then_some(part))
+        .collect();
+    (layout.put(module, parts), norm)
+}
+
+/// AdamW on vectors `[n]`: the weights after one step along `-factor * gradient`, and the new state.
 fn plain(
     weights: Tensor<1>,
     gradient: Tensor<1>,
     factor: Tensor<1>,
-    kept: Kept,
+    state: State,
     step: Step,
-) -> (Tensor<1>, Kept) {
+) -> (Tensor<1>, State) {
     let [b1, b2] = step.betas;
     let [c1, c2] = step.corrections();
     let gradient = gradient * factor;
-    let first = kept.first.mul_scalar(b1) + gradient.clone().mul_scalar(1.0 - b1);
-    let second = kept.second.mul_scalar(b2) + gradient.square().mul_scalar(1.0 - b2);
+    let first = state.first.mul_scalar(b1) + gradient.clone().mul_scalar(1.0 - b1);
+    let second = state.second.mul_scalar(b2) + gradient.square().mul_scalar(1.0 - b2);
     let root = second.clone().div_scalar(c2).sqrt() + EPSILON;
     let moved = first.clone().div_scalar(c1) / root;
     let weights = weights.mul_scalar(1.0 - step.rate * step.decay) - moved.mul_scalar(step.rate);
     // average + (1 - decay) (weights - average)
-    let change = (weights.clone() - kept.average.clone()).mul_scalar(1.0 - step.average);
-    let kept = Kept {
+    let change = (weights.clone() - state.average.clone()).mul_scalar(1.0 - step.average);
+    let state = State {
         first,
         second,
-        average: kept.average + change,
+        average: state.average + change,
     };
-    (weights, kept)
+    (weights, state)
 }
 
 #[cfg(test)]
@@ -123,15 +215,39 @@ mod tests {
     use super::*;
     use crate::random::Streams;
     use crate::tensors::{from_f32, to_f32};
+    use crate::training::flat;
+    use burn::nn::{Linear, LinearConfig};
     use burn::tensor::Device;
 
+    /// Sizes of which neither a parameter nor the whole is aligned, and the one with 70,000 weights is split.
+    fn layer() -> Linear {
+        LinearConfig::new(1000, 70).init(&Device::flex().autodiff())
+    }
+
+    /// [`on_vectors`] with separate gradients.
+    fn joined(
+        module: Linear,
+        layout: &Layout,
+        gradients: Vec<Option<Tensor<1>>>,
+        largest: f64,
+        state: &mut State,
+        step: Step,
+    ) -> (Linear, Tensor<1>) {
+        let chosen: Vec<bool> = gradients.iter().map(Option::is_some).collect();
+        let gradient = layout.join(gradients);
+        on_vectors(module, layout, gradient, &chosen, largest, state, step)
+    }
+
+    /// Three steps with both ways. In the second step the bias has no gradient.
     #[test]
-    fn the_fused_step_is_that_of_plain_operations() {
-        let device = Device::flex();
-        let n = 70_001;
-        let draw = |name| from_f32(Streams::new(7).normal(name, 0, n), [n], &device);
-        let (mut a, mut b) = (draw("weights"), draw("weights"));
-        let (mut kept_a, mut kept_b) = (Kept::of(a.clone()), Kept::of(b.clone()));
+    fn one_pass_in_place_is_the_step_of_plain_operations_on_vectors() {
+        let start = layer();
+        let layout = Layout::of(&start);
+        let weights = layout.weights(&start);
+        let [mut a, mut b] = [
+            (start.clone(), State::of(weights.clone())),
+            (start, State::of(weights)),
+        ];
         for number in 1..4 {
             let step = Step {
                 rate: 0.01,
@@ -140,20 +256,86 @@ mod tests {
                 decay: 0.1,
                 average: 0.6,
             };
-            let gradient = draw(["one", "two", "three"][number as usize - 1]);
-            let factor = from_f32(vec![0.3], [1], &device);
-            (a, kept_a) = update(a, gradient.clone(), factor.clone(), kept_a, step);
-            (b, kept_b) = plain(b, gradient, factor, kept_b, step);
+            let gradient = |name: &str, n| {
+                let values = Streams::new(7).normal(name, number, n);
+                Some(from_f32::<1>(values, [n], &Device::flex()))
+            };
+            let mut both = [&mut a, &mut b].into_iter();
+            let mut norms = Vec::new();
+            for way in [in_place, joined] {
+                let (module, state) = both.next().unwrap();
+                let gradients = vec![
+                    gradient("weight", 70_000),
+                    gradient("bias", 70).filter(|_| number != 2),
+                ];
+                let (new, norm) = way(module.clone(), &layout, gradients, 0.3, state, step);
+                *module = new;
+                norms.push(to_f32(norm).unwrap()[0]);
+            }
+            assert!((norms[0] / norms[1] - 1.0).abs() < 1e-5, "{norms:?}");
         }
-        let pairs = [
-            (a, b),
-            (kept_a.average, kept_b.average),
-            (kept_a.second, kept_b.second),
-        ];
-        for (a, b) in pairs {
-            for (a, b) in to_f32(a).unwrap().iter().zip(to_f32(b).unwrap()) {
+        let all = |(module, state): (Linear, State)| {
+            [
+                layout.weights(&module),
+                state.first,
+                state.second,
+                state.average,
+            ]
+            .map(|v| to_f32(v).unwrap())
+        };
+        for (a, b) in all(a).iter().zip(all(b)) {
+            assert_eq!(a.len(), 70_080);
+            for (a, b) in a.iter().zip(b) {
                 assert!((a - b).abs() < 2e-6 * b.abs().max(1.0), "{a} {b}");
             }
+        }
+    }
+
+    /// Fails if weight decay, moments or the average move a parameter that the loss does not depend on.
+    #[test]
+    fn a_parameter_without_a_gradient_stays_as_it_is() {
+        let start = layer();
+        let layout = Layout::of(&start);
+        let gradients = |module: &Linear| {
+            let loss = module.weight.val().square().sum();
+            flat::gradients(module, loss.backward())
+        };
+        for way in [in_place, joined] {
+            let mut state = State::of(layout.weights(&start));
+            let step = Step {
+                rate: 0.1,
+                betas: [0.9, 0.95],
+                number: 1,
+                decay: 0.5,
+                average: 0.5,
+            };
+            let (moved, _) = way(
+                start.clone(),
+                &layout,
+                gradients(&start),
+                1.0,
+                &mut state,
+                step,
+            );
+            let bias = |module: &Linear| to_f32(module.bias.as_ref().unwrap().val()).unwrap();
+            assert_eq!(bias(&moved), bias(&start));
+            let averaged = layout.put(
+                start.clone().valid(),
+                layout.parts(state.average).into_iter().map(Some).collect(),
+            );
+            assert_eq!(bias(&averaged), bias(&start));
+            let weight = |module: &Linear| to_f32(module.weight.val()).unwrap();
+            assert_ne!(weight(&moved), weight(&start));
+            assert_ne!(weight(&averaged), weight(&start));
+        }
+    }
+
+    #[test]
+    fn long_gradients_are_scaled_to_the_global_norm() {
+        for (norm, expected) in [(20.0, 0.05), (0.2, 1.0)] {
+            let factor = clipping(from_f32(vec![norm], [1], &Device::flex()), 1.0);
+            let factor = to_f32(factor).unwrap()[0];
+            assert!((factor - expected).abs() < 1e-6, "{factor} {expected}");
         }
     }
 }

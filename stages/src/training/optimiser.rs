@@ -1,15 +1,14 @@
 //! AdamW with warm-up, cosine decay, clipping of the global gradient norm, and a moving average of
 //! the weights.
 
-use super::adamw::{Kept, Step, update};
+use super::adamw::{State, Step, update, update_along};
 use super::config::OptimiserConfig;
 use super::divergence::finite;
+use super::flat::{self, Layout};
 use crate::error::Result;
-use crate::fused;
 use crate::tensors::to_f64;
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Gradients, Tensor};
-use std::collections::HashMap;
+use burn::module::Module;
+use burn::tensor::{Device, Gradients, Tensor};
 use std::f64::consts::PI;
 
 /// The learning rate of `step` (from 0) of `steps`: linear warm-up, then a cosine down to
@@ -32,7 +31,8 @@ fn learning_rate(config: &OptimiserConfig, step: u64, steps: u64) -> f64 {
 pub struct Trainer<M: Module> {
     /// On a device with autodiff.
     pub module: M,
-    pub(super) kept: HashMap<ParamId, Kept>,
+    pub(super) layout: Layout,
+    pub(super) state: State,
     config: OptimiserConfig,
     /// Completed steps.
     pub(super) step: u64,
@@ -48,17 +48,11 @@ pub struct Trainer<M: Module> {
 impl<M: Module> Trainer<M> {
     /// Prepares to train `module` for `steps` steps.
     pub fn new(module: M, config: &OptimiserConfig, steps: u64) -> Self {
-        struct Keep(HashMap<ParamId, Kept>);
-        impl ModuleVisitor for Keep {
-            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-                self.0.insert(param.id, Kept::of(flat(param.val().inner())));
-            }
-        }
-        let mut keep = Keep(HashMap::new());
-        module.visit(&mut keep);
+        let layout = Layout::of(&module);
         Self {
+            state: State::of(layout.weights(&module)),
+            layout,
             module,
-            kept: keep.0,
             config: config.clone(),
             step: 0,
             steps,
@@ -78,12 +72,33 @@ impl<M: Module> Trainer<M> {
         }
     }
 
+    /// The same training on `device` (without autodiff, which is added here).
+    pub(super) fn copy_on(&self, device: &Device) -> Self {
+        let module = self.module.clone().fork(&device.clone().autodiff());
+        let mut copy = Self::new(module, &self.config, self.steps);
+        (copy.step, copy.gradient, copy.each) = (self.step, self.gradient, self.each);
+        copy
+    }
+
     /// One optimiser step. Nothing is read back from the device.
-    pub fn step(mut self, gradients: Gradients) -> Self {
-        let gradients = flat_gradients(&self.module, gradients);
-        let norm = norm(&gradients);
-        let factor = norm.clone().map(|n| clipping(n, self.config.gradient_clip));
-        self.norms.extend(norm);
+    pub fn step(self, gradients: Gradients) -> Self {
+        let gradients = flat::gradients(&self.module, gradients);
+        self.updated(|module, layout, clip, state, step| {
+            update(module, layout, gradients, clip, state, step)
+        })
+    }
+
+    /// One optimiser step along `gradient`, a flat vector, of the parameters that are `chosen`.
+    pub(super) fn step_along(self, gradient: Tensor<1>, chosen: &[bool]) -> Self {
+        self.updated(|module, layout, clip, state, step| {
+            update_along(module, layout, gradient, chosen, clip, state, step)
+        })
+    }
+
+    fn updated(
+        mut self,
+        update: impl FnOnce(M, &Layout, f64, &mut State, Step) -> (M, Option<Tensor<1>>),
+    ) -> Self {
         let rate = learning_rate(&self.config, self.step, self.steps);
         self.step += 1;
         // Early weights are far from the final ones, so the average forgets them faster.
@@ -95,12 +110,10 @@ impl<M: Module> Trainer<M> {
             decay: self.config.weight_decay,
             average: self.config.ema.min(warm),
         };
-        self.module = self.module.map(&mut Update {
-            kept: &mut self.kept,
-            gradients: gradients.into_iter().collect(),
-            factor,
-            step,
-        });
+        let (clip, state) = (self.config.gradient_clip, &mut self.state);
+        let (module, norm) = update(self.module, &self.layout, clip, state, step);
+        self.module = module;
+        self.norms.extend(norm);
         self
     }
 
@@ -131,14 +144,9 @@ impl<M: Module> Trainer<M> {
 
     /// The module with averaged weights, without autodiff.
     pub fn averaged(&self) -> M {
-        struct Apply<'a>(&'a HashMap<ParamId, Kept>);
-        impl ModuleMapper for Apply<'_> {
-            fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-                let average = self.0[&param.id].average.clone();
-                param.map(|weights| average.reshape(weights.dims()))
-            }
-        }
-        self.module.valid().map(&mut Apply(&self.kept))
+        let parts = self.layout.parts(self.state.average.clone());
+        let parts = parts.into_iter().map(Some).collect();
+        self.layout.put(self.module.valid(), parts)
     }
 
     pub fn steps_taken(&self) -> u64 {
@@ -148,69 +156,6 @@ impl<M: Module> Trainer<M> {
     /// The learning rate of the next step.
     pub fn learning_rate(&self) -> f64 {
         learning_rate(&self.config, self.step, self.steps)
-    }
-}
-
-/// Flattens a tensor.
-pub(super) fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
-    let count = tensor.shape().num_elements();
-    tensor.reshape([count])
-}
-
-/// The gradient of each parameter that has one, in the module's order.
-fn flat_gradients<M: Module>(module: &M, gradients: Gradients) -> Vec<(ParamId, Tensor<1>)> {
-    struct Take(Gradients, Vec<(ParamId, Tensor<1>)>);
-    impl ModuleVisitor for Take {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = param.val().grad_remove(&mut self.0) {
-                self.1.push((param.id, flat(gradient)));
-            }
-        }
-    }
-    let mut take = Take(gradients, Vec::new());
-    module.visit(&mut take);
-    take.1
-}
-
-/// The L2 norm of all gradients together `[1]`.
-fn norm(gradients: &[(ParamId, Tensor<1>)]) -> Option<Tensor<1>> {
-    let square = gradients
-        .iter()
-        .map(|(_, gradient)| fused::sum_of_squares(gradient.clone()))
-        .reduce(|a, b| a + b)?;
-    Some(square.sqrt())
-}
-
-/// The factor that limits gradients of `norm` to `largest`, `min(1, largest / norm)` `[1]`.
-fn clipping(norm: Tensor<1>, largest: f64) -> Tensor<1> {
-    (norm + 1e-12).recip().mul_scalar(largest).clamp_max(1.0)
-}
-
-/// Updates every parameter that has a gradient.
-struct Update<'a> {
-    kept: &'a mut HashMap<ParamId, Kept>,
-    gradients: HashMap<ParamId, Tensor<1>>,
-    factor: Option<Tensor<1>>,
-    step: Step,
-}
-
-impl ModuleMapper for Update<'_> {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some((gradient, factor)) = self.gradients.remove(&param.id).zip(self.factor.clone())
-        else {
-            return param;
-        };
-        let kept = self
-            .kept
-            .remove(&param.id)
-            .expect("kept for each parameter");
-        let (id, weights, mapper) = param.consume();
-        let dims = weights.dims();
-        // the weights have a single owner, so that they are changed in place
-        let (weights, kept) = update(flat(weights.inner()), gradient, factor, kept, self.step);
-        self.kept.insert(id, kept);
-        let weights = Tensor::from_inner(weights.reshape(dims)).require_grad();
-        Param::from_mapped_value(id, weights, mapper)
     }
 }
 
@@ -306,23 +251,6 @@ mod tests {
                 told.starts_with("the norm of the gradient is inf after step 2;"),
                 "{told}"
             );
-        }
-    }
-
-    #[test]
-    fn long_gradients_are_scaled_to_the_global_norm() {
-        let device = Device::flex().autodiff();
-        let layer = LinearConfig::new(2, 2).with_bias(false).init(&device);
-        for (factor, expected) in [(10.0, 0.5), (0.1, 0.1)] {
-            let loss = layer.weight.val().sum().mul_scalar(factor);
-            let gradients = flat_gradients(&layer, loss.backward());
-            let factor = clipping(norm(&gradients).unwrap(), 1.0);
-            let [(_, gradient)] = &gradients[..] else {
-                panic!("one parameter")
-            };
-            for g in to_f32(gradient.clone() * factor).unwrap() {
-                assert!((f64::from(g) - expected).abs() < 1e-6, "{g} {expected}");
-            }
         }
     }
 }

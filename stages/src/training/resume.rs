@@ -1,14 +1,13 @@
 //! State of an optimiser and its module: weights, moments, moving average and step.
 
-use super::adamw::Kept;
+use super::adamw::State;
 use super::divergence::unless_before;
-use super::optimiser::{Trainer, flat};
+use super::optimiser::Trainer;
 use crate::error::{Error, Result};
 use crate::persist::{Resumable, Snapshot};
-use crate::tensors::{from_f32, to_f32};
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use crate::tensors::to_f32;
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
-use std::collections::HashMap;
 
 /// Parts of the state per parameter.
 const WEIGHTS: &str = "weights";
@@ -20,132 +19,93 @@ const STEP: &str = "step";
 
 impl<M: Module> Resumable for Trainer<M> {
     fn save(&self, name: &str, snapshot: &mut Snapshot) -> Result<()> {
-        let mut save = Save {
-            path: vec![name.to_owned()],
-            kept: &self.kept,
-            outcome: Ok(()),
-            snapshot,
-        };
-        self.module.visit(&mut save);
+        let saved = self.save_vectors(name, snapshot);
         // weights that are not finite follow from an earlier gradient that was not
-        unless_before([self.gradients_are_finite()], save.outcome)?;
+        unless_before([self.gradients_are_finite()], saved)?;
         snapshot.put_number(format!("{name}.{STEP}"), self.step);
         Ok(())
     }
 
     fn restore(&mut self, name: &str, snapshot: &Snapshot) -> Result<()> {
-        self.step = snapshot.number(&format!("{name}.{STEP}"))?;
-        let mut restore = Restore {
-            path: vec![name.to_owned()],
-            kept: &mut self.kept,
-            outcome: Ok(()),
-            snapshot,
+        let names = names(&self.module, name);
+        let read = |what| {
+            (self.layout).filled(|i, range| {
+                snapshot.get_exactly(&format!("{}.{what}", names[i]), range.len())
+            })
         };
-        self.module = self.module.clone().map(&mut restore);
-        restore.outcome
+        let step = snapshot.number(&format!("{name}.{STEP}"))?;
+        let state = State {
+            first: read(FIRST)?,
+            second: read(SECOND)?,
+            average: read(AVERAGE)?,
+        };
+        let weights = self.layout.parts(read(WEIGHTS)?);
+        let weights = weights.into_iter().map(Some).collect();
+        self.module = self.layout.put(self.module.clone(), weights);
+        (self.step, self.state) = (step, state);
+        Ok(())
     }
 }
 
-struct Save<'a> {
-    path: Vec<String>,
-    kept: &'a HashMap<ParamId, Kept>,
-    snapshot: &'a mut Snapshot,
-    outcome: Result<()>,
-}
-
-impl ModuleVisitor for Save<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let kept = &self.kept[&param.id];
-        let state = [
-            (WEIGHTS, flat(param.val().inner())),
-            (FIRST, kept.first.clone()),
-            (SECOND, kept.second.clone()),
-            (AVERAGE, kept.average.clone()),
+impl<M: Module> Trainer<M> {
+    /// Writes weights and state, parameter by parameter.
+    fn save_vectors(&self, name: &str, snapshot: &mut Snapshot) -> Result<()> {
+        let names = names(&self.module, name);
+        let vectors = [
+            (WEIGHTS, self.layout.weights(&self.module)),
+            (FIRST, self.state.first.clone()),
+            (SECOND, self.state.second.clone()),
+            (AVERAGE, self.state.average.clone()),
         ];
-        for (what, values) in state {
-            let name = named(&self.path, what);
-            let outcome = to_f32(values).and_then(|values| {
+        for (what, vector) in vectors {
+            let values = to_f32(vector)?;
+            for (name, range) in names.iter().zip(self.layout.ranges()) {
+                let (name, values) = (format!("{name}.{what}"), values[range].to_vec());
                 if values.iter().any(|v| !v.is_finite()) {
                     return Err(Error::Diverged {
-                        step: self.snapshot.step().saturating_sub(1),
+                        step: snapshot.step().saturating_sub(1),
                         what: format!("{name} is not finite"),
                     });
                 }
-                self.snapshot.put(name, values);
-                Ok(())
-            });
-            if self.outcome.is_ok() {
-                self.outcome = outcome;
+                snapshot.put(name, values);
             }
         }
+        Ok(())
     }
 }
 
-struct Restore<'a> {
-    path: Vec<String>,
-    kept: &'a mut HashMap<ParamId, Kept>,
-    snapshot: &'a Snapshot,
-    outcome: Result<()>,
-}
-
-impl ModuleMapper for Restore<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_owned());
+/// The names of the parameters of `module`, which itself is called `name`, in its order.
+fn names<M: Module>(module: &M, name: &str) -> Vec<String> {
+    struct Names {
+        path: Vec<String>,
+        found: Vec<String>,
     }
+    impl ModuleVisitor for Names {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
 
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, _: &Param<Tensor<D>>) {
+            self.found.push(self.path.join("."));
+        }
     }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let (id, weights, mapper) = param.consume();
-        let dims = weights.dims();
-        let device = weights.device().inner();
-        let count = dims.iter().product();
-        let read = |what| -> Result<Tensor<1>> {
-            let values = self.snapshot.get_exactly(&named(&self.path, what), count)?;
-            Ok(from_f32::<1>(values, [count], &device))
-        };
-        let all = || {
-            let kept = Kept {
-                first: read(FIRST)?,
-                second: read(SECOND)?,
-                average: read(AVERAGE)?,
-            };
-            Ok((read(WEIGHTS)?, kept))
-        };
-        let weights = match all() {
-            Ok((found, kept)) => {
-                self.kept.insert(id, kept);
-                Tensor::from_inner(found.reshape(dims)).require_grad()
-            }
-            Err(error) => {
-                if self.outcome.is_ok() {
-                    self.outcome = Err(error);
-                }
-                weights
-            }
-        };
-        Param::from_mapped_value(id, weights, mapper)
-    }
-}
-
-fn named(path: &[String], what: &str) -> String {
-    format!("{}.{what}", path.join("."))
+    let mut names = Names {
+        path: vec![name.to_owned()],
+        found: Vec::new(),
+    };
+    module.visit(&mut names);
+    names.found
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::random::Streams;
+    use crate::tensors::from_f32;
     use crate::training::{OptimiserConfig, initialise};
     use burn::nn::{Linear, LinearConfig};
     use burn::tensor::Device;

@@ -3,6 +3,7 @@
 use super::best::Best;
 use super::divergence::{finite, unless_before};
 use super::optimiser::Trainer;
+use super::replicas::Replicas;
 use super::running_mean::RunningMean;
 use crate::context::Context;
 use crate::error::Result;
@@ -22,6 +23,19 @@ pub trait Task<M, const N: usize> {
     /// # Errors
     /// Errors of the data.
     fn step(&mut self, module: &M, step: u64) -> Result<Step<N>>;
+
+    /// The losses of `step` with the batch in equal shares, one for each replica of the module, on its device. Their
+    /// mean is the loss of the whole batch. The configuration admits several replicas only of tasks that implement
+    /// this.
+    ///
+    /// # Errors
+    /// Errors of the data.
+    fn step_in_shares(&mut self, replicas: &[&M], step: u64) -> Result<Vec<Step<N>>> {
+        match replicas {
+            [module] => Ok(vec![self.step(module, step)?]),
+            _ => unreachable!("a task without shares has one replica"),
+        }
+    }
 
     /// Further training after the module has taken `step`.
     fn learn(&mut self, _step: u64) {}
@@ -146,13 +160,13 @@ pub fn train<M: Module, T: Task<M, N>, const N: usize>(
     train_for_the_best(trainer, task, length, best, context).map(|(module, _)| module)
 }
 
-/// As [`train`], returning the weights of the `best` evaluation if they are kept, else the last ones; and the step
-/// of these weights.
+/// As [`train`], also of several replicas, returning the weights of the `best` evaluation if they are kept, else the
+/// last ones; and the step of these weights.
 ///
 /// # Errors
 /// As [`train`].
 pub fn train_for_the_best<M: Module, T: Task<M, N>, const N: usize>(
-    mut trainer: Trainer<M>,
+    trainer: impl Into<Replicas<M>>,
     task: &mut T,
     length: Length,
     mut best: Best<M>,
@@ -162,9 +176,10 @@ pub fn train_for_the_best<M: Module, T: Task<M, N>, const N: usize>(
         steps,
         evaluate_every,
     } = length;
+    let mut replicas: Replicas<M> = trainer.into();
     let mut recent = [(); N].map(|()| RunningMean::new(&context.device));
     let mut parts: Vec<(&str, &mut dyn Resumable)> =
-        vec![(T::PART, &mut trainer), (BEST, &mut best)];
+        vec![(T::PART, &mut replicas), (BEST, &mut best)];
     parts.extend(task.parts());
     for (term, mean) in T::TERMS.iter().zip(&mut recent) {
         parts.push((term.part, mean));
@@ -176,47 +191,35 @@ pub fn train_for_the_best<M: Module, T: Task<M, N>, const N: usize>(
     let mut note = String::new();
     let mut stops = false;
     for step in context.first_step()..steps {
-        let rate = trainer.learning_rate();
-        let Step { loss, terms } = task.step(&trainer.module, step)?;
-        for (mean, term) in recent.iter_mut().zip(terms) {
+        let rate = replicas.first().learning_rate();
+        let shares = task.step_in_shares(&replicas.modules(), step)?;
+        let (losses, terms): (Vec<_>, Vec<_>) = shares
+            .into_iter()
+            .map(|Step { loss, terms }| (loss, terms))
+            .unzip();
+        for (mean, term) in recent.iter_mut().zip(means_of(terms)) {
             if let Some(term) = term {
-                mean.add(without_autodiff(term));
+                mean.add(term);
             }
         }
-        trainer = trainer.step(loss.backward());
+        replicas = replicas.step(losses);
         task.learn(step);
 
         let done = step + 1;
         let evaluate = done % evaluate_every == 0 || done == steps;
         if evaluate || done % LOG_EVERY == 0 {
             let means = RunningMean::take_all(recent.each_mut(), step);
-            let means = unless_before([trainer.check(), task.check()], means)?;
+            let means = unless_before([replicas.first_mut().check(), task.check()], means)?;
             let mut held_out = [f64::NAN; N];
-            let found = match evaluate {
-                true => {
-                    let averaged = trainer.averaged();
-                    let found = task.evaluate(&averaged)?;
-                    if let Some(found) = &found {
-                        stops = best.evaluated(found.loss, done, &averaged);
-                    }
-                    found
+            if evaluate {
+                let averaged = replicas.first().averaged();
+                if let Some(found) = task.evaluate(&averaged)? {
+                    stops = best.evaluated(found.loss, done, &averaged);
+                    held_out = figures_of::<M, T, N>(found, step)?;
+                    last = Some(found.loss);
                 }
-                false => None,
-            };
-            if let Some(found) = found {
-                for ((value, found), term) in held_out.iter_mut().zip(found.terms).zip(T::TERMS) {
-                    if let Some(found) = found {
-                        *value = finite(found, term.words, step)?;
-                    }
-                }
-                last = Some(found.loss);
             }
-            let of_steps = T::TERMS.iter().map(|term| term.train).zip(means);
-            let of_held_out = T::TERMS.iter().map(|term| term.held_out).zip(held_out);
-            let row: Vec<_> = (of_steps.chain(of_held_out))
-                .chain(task.derived(means, held_out))
-                .chain([(curves::LEARNING_RATE, rate)])
-                .collect();
+            let row = row_of(task, means, held_out, rate);
             context.monitor.metrics(done, &row);
             note = T::note(means);
         }
@@ -224,15 +227,61 @@ pub fn train_for_the_best<M: Module, T: Task<M, N>, const N: usize>(
         if stops {
             break;
         }
-        let mut parts: Vec<(&str, &dyn Resumable)> = vec![(T::PART, &trainer), (BEST, &best)];
+        let mut parts: Vec<(&str, &dyn Resumable)> = vec![(T::PART, &replicas), (BEST, &best)];
         parts.extend(task.parts().into_iter().map(|(name, part)| (name, &*part)));
         for (term, mean) in T::TERMS.iter().zip(&recent) {
             parts.push((term.part, mean));
         }
         context.checkpoint(done, steps, last, &parts)?;
     }
-    let taken = trainer.steps_taken();
-    Ok(best.take().unwrap_or_else(|| (trainer.averaged(), taken)))
+    let trainer = replicas.first();
+    let last = || (trainer.averaged(), trainer.steps_taken());
+    Ok(best.take().unwrap_or_else(last))
+}
+
+/// The figures of an evaluation after `step`; NaN for an absent term.
+fn figures_of<M, T: Task<M, N>, const N: usize>(found: HeldOut<N>, step: u64) -> Result<[f64; N]> {
+    let mut figures = [f64::NAN; N];
+    for ((figure, value), term) in figures.iter_mut().zip(found.terms).zip(T::TERMS) {
+        if let Some(value) = value {
+            *figure = finite(value, term.words, step)?;
+        }
+    }
+    Ok(figures)
+}
+
+/// A row of the learning curve.
+fn row_of<M, T: Task<M, N>, const N: usize>(
+    task: &T,
+    means: [f64; N],
+    held_out: [f64; N],
+    rate: f64,
+) -> Vec<(&'static str, f64)> {
+    let of_steps = T::TERMS.iter().map(|term| term.train).zip(means);
+    let of_held_out = T::TERMS.iter().map(|term| term.held_out).zip(held_out);
+    (of_steps.chain(of_held_out))
+        .chain(task.derived(means, held_out))
+        .chain([(curves::LEARNING_RATE, rate)])
+        .collect()
+}
+
+/// The means of the shares' terms, on the device of the first share, without autodiff.
+fn means_of<const N: usize>(shares: Vec<[Option<Tensor<1>>; N]>) -> [Option<Tensor<1>>; N] {
+    let count = shares.len() as f64;
+    let mut shares = shares.into_iter();
+    let first = shares.next().expect("a share");
+    let mut sums = first.map(|term| term.map(without_autodiff));
+    for share in shares {
+        for (sum, term) in sums.iter_mut().zip(share) {
+            if let (Some(sum), Some(term)) = (sum, term) {
+                *sum = sum.clone() + without_autodiff(term).to_device(&sum.device());
+            }
+        }
+    }
+    match count {
+        1.0 => sums,
+        _ => sums.map(|sum| sum.map(|sum| sum / count)),
+    }
 }
 
 /// A figure, detached from the graph.
@@ -357,6 +406,7 @@ mod tests {
         let context = Context {
             streams: Streams::new(0),
             device,
+            replicas: Vec::new(),
             dir: PathBuf::new(),
             resume,
             kept: std::env::temp_dir(),

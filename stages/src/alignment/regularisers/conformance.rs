@@ -53,10 +53,15 @@ fn priors() -> Vec<(ModelConfig, Box<dyn Prior>)> {
 
 /// The prior of `config` over points of [`SHAPE`].
 pub(super) fn fitted(config: &ModelConfig) -> Box<dyn Prior> {
-    let device = Device::flex();
+    fitted_on(config, &Device::flex())
+}
+
+/// As [`fitted`], trained on the CPU and loaded on `device`.
+fn fitted_on(config: &ModelConfig, device: &Device) -> Box<dyn Prior> {
     let context = Context {
         streams: Streams::new(0),
-        device: device.clone(),
+        device: Device::flex(),
+        replicas: Vec::new(),
         dir: PathBuf::new(),
         resume: None,
         kept: std::env::temp_dir(),
@@ -91,7 +96,7 @@ pub(super) fn fitted(config: &ModelConfig) -> Box<dyn Prior> {
         .prior
         .save(&path, "{}")
         .unwrap();
-    let place = Placement::on(&device).for_gradients();
+    let place = Placement::on(device).for_gradients();
     kind.load(&path, SHAPE, None, &place).unwrap()
 }
 
@@ -375,4 +380,48 @@ fn an_entropy_is_taken_off_in_nats_for_each_element_of_latents() {
         );
         assert!(with.kind().needs_density() && !without.kind().needs_density());
     }
+}
+
+/// Fails if a term or its gradient is wrong on a device other than the CPU, which fused operations do not cover.
+#[cfg(feature = "wgpu-untuned")]
+#[test]
+fn every_term_and_its_gradient_are_alike_on_another_device() {
+    let devices = [Device::flex(), crate::devices::other()];
+    let mut compared = 0;
+    for model in ModelConfig::examples() {
+        if !["flow_matching", "coupling"].contains(&model.name().as_str()) {
+            continue;
+        }
+        let priors = devices.each_ref().map(|device| fitted_on(&model, device));
+        for config in RegulariserConfig::examples() {
+            let kind = config.kind();
+            if kind.asks() > model.kind().offers() || kind.weight() == 0.0 {
+                continue;
+            }
+            let [ours, theirs] = [0, 1].map(|i| {
+                let device = devices[i].clone().autodiff();
+                let mut regulariser = kind.begin(given(priors[i].as_ref())).unwrap().unwrap();
+                if regulariser.learner().is_some() {
+                    let (posterior, _) = posterior(ROWS, 0.0, &device);
+                    regulariser.learn(posterior.centre(), &mut Streams::new(5).at("learn", 0));
+                }
+                let (at, given) = posterior(ROWS, 0.0, &device);
+                let term = term(regulariser.as_ref(), at.as_ref(), 0);
+                let gradients = term.backward();
+                let gradients =
+                    given.map(|tensor| to_f64(tensor.grad(&gradients).unwrap()).unwrap());
+                let mut all = vec![scalar(term.inner()).unwrap()];
+                all.extend(gradients.into_iter().flatten());
+                all
+            });
+            let scale = ours[1..].iter().map(|g| g.abs()).fold(0.0, f64::max);
+            for (i, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+                let scale = if i == 0 { ours.abs().max(1e-3) } else { scale };
+                let off = (ours - theirs).abs() / scale;
+                assert!(off < 1e-3, "{} {i}: {ours} {theirs}", config.name());
+            }
+            compared += 1;
+        }
+    }
+    assert!(compared > 10, "{compared}");
 }

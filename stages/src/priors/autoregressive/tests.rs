@@ -329,6 +329,7 @@ fn trained_nll(
     let context = Context {
         streams: Streams::new(0),
         device: device.clone(),
+        replicas: Vec::new(),
         dir: PathBuf::new(),
         resume: None,
         kept: std::env::temp_dir(),

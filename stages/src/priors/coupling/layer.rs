@@ -2,11 +2,12 @@
 
 use super::transform::Transform;
 use crate::random::Streams;
+use crate::tensors::indices;
 use crate::training::zero;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::silu;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use rand::RngExt;
 
 /// The weights of a layer.
@@ -109,12 +110,6 @@ impl Layer {
         let moved = self.kept.iter().filter(|&&kept| !kept).count();
         (self.last.forward(hidden)).reshape([n, transform.numbers(), moved])
     }
-}
-
-fn indices(places: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, Int> {
-    let places: Vec<i64> = places.map(|place| place as i64).collect();
-    let count = places.len();
-    Tensor::from_data(TensorData::new(places, [count]), device)
 }
 
 /// Which of `elements` the layer keeps: a random half, deterministic in the layer's number. An odd layer keeps

@@ -12,7 +12,7 @@ use crate::problems::Problems;
 use crate::random::{Streams, normal, stratified_times};
 use crate::tensors::from_f32;
 use crate::training::{
-    Best, HeldOut, Length, MatmulPrecision, OptimiserConfig, Step, Task, Term, Trainer,
+    Best, HeldOut, Length, MatmulPrecision, OptimiserConfig, Replicas, Step, Task, Term, Trainer,
     train_for_the_best,
 };
 use burn::tensor::{Device, Tensor};
@@ -123,26 +123,44 @@ impl FitConfig {
         points: Vec<f32>,
         rng: &mut Pcg64,
     ) -> (Trainer<VelocityNetwork>, Tensor<1>) {
-        let loss = self.loss(&trainer.module, points, None, rng);
+        let loss = self
+            .losses(&[&trainer.module], &points, None, rng)
+            .remove(0);
         (trainer.step(loss.backward()), loss.inner())
     }
 
-    /// The loss `[1]` of `network` on `points`, row-major [batch, width], under `condition` [batch, c], with times
-    /// and noise from `rng`.
-    fn loss(
+    /// The losses `[1]` of `replicas` on `points`, row-major [batch, width], in equal shares of groups, under
+    /// `condition` [batch, c], with times and noise from `rng`.
+    fn losses(
         &self,
-        network: &VelocityNetwork,
-        points: Vec<f32>,
+        replicas: &[&VelocityNetwork],
+        points: &[f32],
         condition: Option<Tensor<2>>,
         rng: &mut Pcg64,
-    ) -> Tensor<1> {
-        let (device, groups) = (network.device(), self.times);
-        let dims = [groups, self.batch / groups, network.width()];
-        let times = stratified_times(rng, groups);
-        let noise = from_f32(normal(rng, points.len()), dims, &device);
-        let data = from_f32(points, dims, &device);
-        let under = condition.and_then(|condition| network.under(condition));
-        flow_matching_loss(under.as_deref().unwrap_or(network), data, noise, &times)
+    ) -> Vec<Tensor<1>> {
+        let times = stratified_times(rng, self.times);
+        let noise = normal(rng, points.len());
+        let count = replicas.len();
+        let share = |values: &[f32], k: usize| {
+            let size = values.len() / count;
+            values[k * size..(k + 1) * size].to_vec()
+        };
+        let groups = self.times / count;
+        let loss = |(k, network): (usize, &&VelocityNetwork)| {
+            let device = network.device();
+            let dims = [groups, self.batch / self.times, network.width()];
+            let noise = from_f32(share(&noise, k), dims, &device);
+            let data = from_f32(share(points, k), dims, &device);
+            let condition = condition.as_ref().map(|all| {
+                let rows = self.batch / count;
+                let share = all.clone().narrow(0, k * rows, rows);
+                share.to_device(&device)
+            });
+            let under = condition.and_then(|condition| network.under(condition));
+            let field = under.as_deref().unwrap_or(*network);
+            flow_matching_loss(field, data, noise, &times[k * groups..(k + 1) * groups])
+        };
+        replicas.iter().enumerate().map(loss).collect()
     }
 
     /// Trains for `steps` steps of flow matching and returns the network with averaged weights. `next` returns the
@@ -193,7 +211,8 @@ impl FitConfig {
             evaluate_every,
         };
         let best = Best::new(patience, trainer.averaged());
-        let (network, step) = train_for_the_best(trainer, &mut task, length, best, context)?;
+        let replicas = Replicas::of(trainer, &context.replicas);
+        let (network, step) = train_for_the_best(replicas, &mut task, length, best, context)?;
         Ok((in_f32(network), step))
     }
 }
@@ -212,16 +231,19 @@ impl<N: FnMut(u64) -> Result<Batch>> Task<VelocityNetwork, 1> for Matching<'_, N
     const TERMS: [Term; 1] = [Term::LOSS];
 
     fn step(&mut self, network: &VelocityNetwork, step: u64) -> Result<Step<1>> {
+        Ok(self.step_in_shares(&[network], step)?.remove(0))
+    }
+
+    fn step_in_shares(&mut self, replicas: &[&VelocityNetwork], step: u64) -> Result<Vec<Step<1>>> {
         let Batch { values, conditions } = (self.next)(step)?;
         let condition = self.conditioning.zip(conditions).map(|(how, conditions)| {
             let mut rng = self.streams.at(DROPPED, step);
-            let device = network.device();
+            let device = replicas[0].device();
             (how.kind).encode_with_dropout(&conditions, how.dropout, &mut rng, &device)
         });
         let mut rng = self.streams.at(STREAM, step);
-        Ok(Step::of(
-            self.config.loss(network, values, condition, &mut rng),
-        ))
+        let losses = self.config.losses(replicas, &values, condition, &mut rng);
+        Ok(losses.into_iter().map(Step::of).collect())
     }
 
     fn evaluate(&mut self, averaged: &VelocityNetwork) -> Result<Option<HeldOut<1>>> {

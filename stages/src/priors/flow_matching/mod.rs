@@ -21,7 +21,7 @@ use super::prior::{
 };
 use crate::context::Context;
 use crate::data::Part;
-use crate::devices::Numbers;
+use crate::devices::{Numbers, Shared};
 use crate::error::{Error, Result};
 use crate::figures::{of_rows, pretrain_flow as names};
 use crate::persist::{load_weights, save_weights};
@@ -116,6 +116,13 @@ impl PriorConfig for FlowMatching {
 
     fn numbers(&self) -> Option<Numbers> {
         Some(self.precision.numbers("model.precision"))
+    }
+
+    fn shared(&self, _: &Schedule) -> Option<Shared> {
+        Some(Shared {
+            key: "model.times",
+            count: self.times,
+        })
     }
 
     fn offers(&self) -> Offers {

@@ -18,7 +18,7 @@ use crate::priors::field::{ROWS_PER_EVALUATION, VelocityField};
 use crate::priors::prior::{
     Divergence, Halving, Nll, NllKind, NllOptions, Noised, Points, Progress, finite_nll, normal_nll,
 };
-use crate::tensors::{from_f64, to_f64};
+use crate::tensors::{from_f64, indices, to_f64};
 use burn::tensor::{DType, Device, Int, Tensor};
 use rand::RngExt;
 
@@ -243,12 +243,6 @@ fn several_times(device: &Device) -> bool {
     device.clone().inner() != Device::flex()
 }
 
-/// Indices `[m]` on `device`.
-fn indices(points: &[usize], device: &Device) -> Tensor<1, Int> {
-    let points: Vec<i64> = points.iter().map(|&p| p as i64).collect();
-    Tensor::from_data(&points[..], device)
-}
-
 impl<'a> Along<'a> {
     /// For the points `x` [n, d], of which the first has the index `start`.
     fn new(field: &'a dyn VelocityField, solver: &NllOptions, x: &Tensor<2>, start: usize) -> Self {
@@ -361,7 +355,7 @@ impl<'a> Along<'a> {
             self.columns(),
             [tolerance, rounding],
             |positions, points| {
-                let chosen = (points.len() < n).then(|| indices(points, &device));
+                let chosen = (points.len() < n).then(|| indices(points.iter().copied(), &device));
                 let mut values = Vec::new();
                 for positions in positions.chunks(self.at_once(points.len())) {
                     let open = points.len() as f64 / n as f64;
@@ -393,7 +387,7 @@ impl<'a> Along<'a> {
         let [all, _] = end.dims();
         let n = points.map_or(all, <[usize]>::len);
         let chosen = points.filter(|_| n < all);
-        let chosen = chosen.map(|points| indices(points, &end.device()));
+        let chosen = chosen.map(|points| indices(points.iter().copied(), &end.device()));
         let nodes: Vec<usize> = (0..=intervals).collect();
         let weights = quadrature::weights(intervals);
         let mut total: Option<Tensor<2>> = None;

@@ -2,6 +2,7 @@
 
 use super::network::{Modulations, VelocityNetwork};
 use crate::priors::field::VelocityField;
+use crate::tensors::indices;
 use burn::tensor::{Device, Tensor};
 use std::borrow::Borrow;
 
@@ -29,9 +30,9 @@ impl<N: Borrow<VelocityNetwork>> Tabulated<N> {
     }
 
     /// The table's rows for `times`, if it has all of them.
-    fn rows(&self, times: &[f64]) -> Option<Vec<i64>> {
+    fn rows(&self, times: &[f64]) -> Option<Vec<usize>> {
         let row = |time: &f64| self.times.binary_search_by(|t| t.total_cmp(time)).ok();
-        times.iter().map(|t| Some(row(t)? as i64)).collect()
+        times.iter().map(row).collect()
     }
 
     pub fn device(&self) -> Device {
@@ -48,8 +49,10 @@ impl<N: Borrow<VelocityNetwork> + Send + Sync> VelocityField for Tabulated<N> {
         let network = self.network.borrow();
         let table = match self.rows(times).as_deref() {
             None => return network.velocity(x, times),
-            Some([row]) => self.table.of_group(*row as usize),
-            Some(rows) => self.table.select(Tensor::from_data(rows, &self.device())),
+            Some([row]) => self.table.of_group(*row),
+            Some(rows) => self
+                .table
+                .select(indices(rows.iter().copied(), &self.device())),
         };
         network.modulated(x, table)
     }

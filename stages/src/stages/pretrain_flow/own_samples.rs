@@ -206,6 +206,7 @@ mod tests {
         let context = Context {
             streams: Streams::of_stage("pretrain-flow", 1),
             device: Device::flex(),
+            replicas: Vec::new(),
             dir: own,
             resume: None,
             kept: std::env::temp_dir(),

@@ -87,6 +87,7 @@ fn run(
     let context = Context {
         streams: Streams::of_stage("pretrain-flow", 1),
         device: Device::flex(),
+        replicas: Vec::new(),
         dir: dir.to_owned(),
         resume,
         kept: std::env::temp_dir(),

@@ -25,6 +25,7 @@ fn context<'a>(dir: &TempDir, monitor: &'a dyn Monitor) -> Context<'a> {
     Context {
         streams: Streams::of_stage("transport", 1),
         device: Device::flex(),
+        replicas: Vec::new(),
         dir: dir.path().to_owned(),
         resume: None,
         kept: std::env::temp_dir(),
