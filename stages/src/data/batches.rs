@@ -141,6 +141,13 @@ fn normalised_width(ingest: &Ingest, normaliser: &Normaliser) -> usize {
     ingest.width() / normaliser.input_width * normaliser.output_width
 }
 
+/// Whether `rows` of `width` numbers are loaded once and kept: they fit into `memory_bytes`, and their positions into
+/// the 32 bits of an order.
+fn is_kept(rows: usize, width: usize, memory_bytes: usize) -> bool {
+    let bytes = rows.saturating_mul(width * size_of::<f32>());
+    bytes <= memory_bytes && u32::try_from(rows).is_ok()
+}
+
 impl Drop for Batches {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
@@ -175,7 +182,7 @@ impl Producer {
     ) -> Self {
         let width = normalised_width(ingest, &normaliser);
         let rows = ingest.part_rows(part);
-        let in_memory = rows * width * size_of::<f32>() <= memory_bytes;
+        let in_memory = is_kept(rows, width, memory_bytes);
         // Small blocks mix better, large ones read faster.
         let blocks = ingest.reader.stack.blocks(if in_memory {
             4 << 20
@@ -323,6 +330,15 @@ mod tests {
             sizes.dedup();
             assert!(sizes.len() > 2, "windows differ in size: {sizes:?}");
         });
+    }
+
+    /// Fails if more rows than an order can number are kept: several windows would then share the rows of the first.
+    #[test]
+    fn rows_are_kept_if_they_fit_and_can_be_numbered() {
+        let most = u32::MAX as usize;
+        assert!(is_kept(1000, 4, 16_000) && !is_kept(1000, 4, 15_999));
+        assert!(is_kept(most, 1, usize::MAX) && !is_kept(most + 1, 1, usize::MAX));
+        assert!(!is_kept(usize::MAX, 8, usize::MAX - 1), "no overflow");
     }
 
     #[test]

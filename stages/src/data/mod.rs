@@ -37,9 +37,9 @@ pub use config::{
 pub use files::Files;
 pub use ingest::Ingest;
 pub use latent_align_hdf5::{
-    Attribute, Dataset, DatasetWriter, Described, Element, NewDataset, OutData, dataset_shape,
-    has_dataset, list, read_dataset_f32, read_dataset_i64, read_texts, write_datasets,
-    write_described,
+    Attribute, Dataset, DatasetWriter, Described, Element, NewDataset, Number, OutData, Planned,
+    dataset_shape, has_dataset, list, read_dataset_f32, read_dataset_i64, read_texts,
+    write_datasets, write_described,
 };
 pub use moments::Moments;
 pub use normaliser::{Inverse, Linear, Normaliser};

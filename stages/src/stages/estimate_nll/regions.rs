@@ -1,7 +1,7 @@
 //! The point sets whose likelihoods are estimated, fixed before anything is measured.
 
 use super::config::Config;
-use crate::data::{Part, has_dataset, read_dataset_f32};
+use crate::data::{Dataset, Part, dataset_shape, has_dataset};
 use crate::error::{Error, Result};
 use crate::figures::estimate_nll::{
     BOX, FREE_POINTS, GRID, HELD_OUT_FEATURES, HELD_OUT_LATENTS, MEANS, TEST_FEATURES,
@@ -9,7 +9,7 @@ use crate::figures::estimate_nll::{
 };
 use crate::priors::{Batch, KeptPoints, PointShape};
 use crate::random::Streams;
-use crate::tensors::{spread, spread_indices};
+use crate::tensors::spread_indices;
 use rand::RngExt;
 use std::path::Path;
 
@@ -156,8 +156,8 @@ fn read_latents(
     }: PointShape,
     at_most: usize,
 ) -> Result<(Vec<f32>, usize)> {
-    let (shape, latents) = read_dataset_f32(path, dataset)?;
-    let [_, tokens, found] = shape[..] else {
+    let shape = dataset_shape(path, dataset)?;
+    let [count, tokens, found] = shape[..] else {
         return Err(Error::file(
             path,
             format!("`{dataset}` is {shape:?}, expected [N, T, d]"),
@@ -177,7 +177,36 @@ fn read_latents(
     }
     let group = tokens / of_point;
     let rows = (at_most / group).max(FEWEST_ROWS);
-    Ok((spread(&latents, tokens * width, rows), group))
+    let chosen = spread_indices(count, rows);
+    Ok((read_chosen(path, dataset, chosen)?, group))
+}
+
+/// Bytes read around a chosen row; small compared with the distance between two of a large dataset.
+const AROUND: usize = 1 << 18;
+
+/// The rows `chosen`, ascending, of a dataset that may be larger than memory.
+fn read_chosen(
+    path: &Path,
+    dataset: &str,
+    chosen: impl Iterator<Item = usize>,
+) -> Result<Vec<f32>> {
+    let (mut chosen, mut found) = (chosen.peekable(), Vec::new());
+    if chosen.peek().is_none() {
+        return Ok(found);
+    }
+    let data = Dataset::open(path, dataset)?;
+    let width = data.item_width();
+    for items in data.blocks(AROUND) {
+        if chosen.peek().is_none_or(|&item| item >= items.end) {
+            continue;
+        }
+        let values = data.read_items(items.clone())?;
+        while let Some(item) = chosen.next_if(|&item| item < items.end) {
+            let first = (item - items.start) * width;
+            found.extend_from_slice(&values[first..first + width]);
+        }
+    }
+    Ok(found)
 }
 
 /// The range of `features` [n, d] in each dimension, extended by the share `margin` on each side.
@@ -243,6 +272,27 @@ mod tests {
             }
             assert_eq!(of(MEANS).points.values, vec![expected + 0.5; 18]);
         }
+    }
+
+    /// Fails if rows of a later block are taken from the wrong place. 3,000 rows of 100 KiB would be 300 MB.
+    #[test]
+    fn chosen_rows_are_read_and_no_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let count = 3_000usize;
+        let latents = PartLatents {
+            items: (0..count as i64).collect(),
+            values: (0..count * 64).map(|at| (at / 64) as f32).collect(),
+            means: None,
+        };
+        let parts = Part::ALL.map(|part| (part, &latents));
+        PartLatents::write(&parts, [32, 2], dir.path()).unwrap();
+        let path = dir.path().join("latents.h5");
+        let chosen = [0, 1, 511, 512, 1023, 1024, 2999];
+        let found = read_chosen(&path, "train_latents", chosen.into_iter()).unwrap();
+        let rows: Vec<usize> = found.chunks(64).map(|row| row[63] as usize).collect();
+        assert_eq!(rows, chosen);
+        let none = read_chosen(&path, "train_latents", std::iter::empty()).unwrap();
+        assert!(none.is_empty());
     }
 
     /// Regression: tokens of one item were treated as independent, so that errors were too small by up to

@@ -1,7 +1,7 @@
 //! Outputs of the stage for the data: reconstructions and latents.
 
 use super::config::{CHUNK, Config};
-use crate::autoencoders::{Autoencoder, PartLatents, write_image_grid};
+use crate::autoencoders::{Autoencoder, Coming, LatentsWriter, PartLatents, write_image_grid};
 use crate::context::{Context, Summary};
 use crate::data::{Attribute, Data, DataShape, OutData, Part, write_datasets};
 use crate::error::Result;
@@ -135,56 +135,82 @@ impl Outputs<'_> {
         Ok(())
     }
 
-    /// Writes the latents of all parts in file order: draws if the posterior has noise, and their means for
-    /// held-out and test rows. Returns those of held-out and test rows; the part to show is last.
+    /// Writes the latents of all parts in file order, chunk by chunk: draws if the posterior has noise, and their means
+    /// for held-out and test rows. Returns those of held-out and test rows; the part to show is last.
     ///
     /// # Errors
     /// File errors of data and outputs; [`crate::Error::Cancelled`].
     pub fn write_latents(&self) -> Result<Vec<(Part, PartLatents)>> {
         let Self {
-            model,
             config,
             data,
             context,
+            ..
         } = *self;
         context.monitor.phase("latents of every row");
-        let latent = &config.latent;
-        let streams = context.streams;
-        let of_part = |part: Part| -> Result<(Part, PartLatents)> {
-            let stream = match part {
-                Part::Train => "train latents",
-                Part::HeldOut => "held-out latents",
-                Part::Test => "test latents",
-            };
+        let unseen = data.ingest.unseen();
+        let coming = [Part::Train].iter().chain(unseen).map(|&part| Coming {
+            part,
+            rows: data.ingest.part_rows(part),
+            means: config.posterior.kind().has_density(),
+        });
+        let shape = [config.latent.tokens, config.latent.width];
+        let coming: Vec<_> = coming.collect();
+        let mut writer = LatentsWriter::create(&coming, shape, &context.dir)?;
+        // those of training rows may not fit into memory
+        self.each_latents(Part::Train, &mut |rows| writer.append(Part::Train, rows))?;
+        let mut kept = Vec::new();
+        for &part in unseen {
             let mut latents = PartLatents::default();
-            data.ingest.for_each_block(part, &mut |ids, rows| {
-                for (ids, rows) in ids
-                    .chunks(CHUNK)
-                    .zip(rows.chunks(CHUNK * data.shape.elements()))
-                {
-                    context.check_cancelled()?;
-                    let rows = data.tensor(data.rows(ids, rows), &context.device);
-                    let mut rng = streams.at(stream, latents.items.len() as u64);
-                    let posterior = model.encode(rows);
-                    (latents.values).extend(to_f32(posterior.draw(&mut rng).latents)?);
-                    if posterior.has_density() {
-                        let means = latents.means.get_or_insert_default();
-                        means.extend(to_f32(posterior.centre())?);
-                    }
-                    latents.items.extend(ids.iter().map(|&id| id as i64));
-                }
-                Ok(())
+            self.each_latents(part, &mut |rows| {
+                latents.extend(rows);
+                writer.append(part, rows)
             })?;
-            Ok((part, latents))
+            kept.push((part, latents));
+        }
+        writer.commit()?;
+        Ok(kept)
+    }
+
+    /// Calls `f` with the latents of the rows of `part`, in file order.
+    fn each_latents(
+        &self,
+        part: Part,
+        f: &mut dyn FnMut(&PartLatents) -> Result<()>,
+    ) -> Result<()> {
+        let Self {
+            model,
+            data,
+            context,
+            ..
+        } = *self;
+        let stream = match part {
+            Part::Train => "train latents",
+            Part::HeldOut => "held-out latents",
+            Part::Test => "test latents",
         };
-        let parts = [Part::Train].iter().chain(data.ingest.unseen());
-        let parts: Vec<_> = parts.map(|&part| of_part(part)).collect::<Result<_>>()?;
-        let written: Vec<_> = parts
-            .iter()
-            .map(|(part, latents)| (*part, latents))
-            .collect();
-        PartLatents::write(&written, [latent.tokens, latent.width], &context.dir)?;
-        Ok(parts.into_iter().skip(1).collect())
+        let mut done = 0;
+        data.ingest.for_each_block(part, &mut |ids, rows| {
+            for (ids, rows) in ids
+                .chunks(CHUNK)
+                .zip(rows.chunks(CHUNK * data.shape.elements()))
+            {
+                context.check_cancelled()?;
+                let rows = data.tensor(data.rows(ids, rows), &context.device);
+                let mut rng = context.streams.at(stream, done);
+                let posterior = model.encode(rows);
+                f(&PartLatents {
+                    items: ids.iter().map(|&id| id as i64).collect(),
+                    values: to_f32(posterior.draw(&mut rng).latents)?,
+                    means: match posterior.has_density() {
+                        true => Some(to_f32(posterior.centre())?),
+                        false => None,
+                    },
+                })?;
+                done += ids.len() as u64;
+            }
+            Ok(())
+        })
     }
 }
 
