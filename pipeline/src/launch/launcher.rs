@@ -195,6 +195,10 @@ fn submit(
         ))
         .into());
     }
+    let devices = todo.iter().map(|trial| batch.trials[*trial].device());
+    if let Some(told) = slurm::check_gpus(&sweep.slurm, devices)? {
+        console.note(&told);
+    }
     batch.prepare(&folder)?;
     let array = slurm::submit(batch, &todo, &sweep.slurm, jobs, &folder)?;
     let submitted = format!("{} submitted as job array {}", todo.len(), array.job);

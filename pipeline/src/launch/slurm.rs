@@ -4,6 +4,7 @@
 use super::batch::Batch;
 use crate::store::write_whole;
 use crate::sweep::{Slurm, SweepFolder};
+use latent_align_stages::devices::DeviceChoice;
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -95,6 +96,38 @@ fn is_alive(state: &str) -> bool {
         "TIMEOUT",
     ];
     !ENDED.contains(&state)
+}
+
+/// What is wrong with the GPUs that tasks ask for, given the `devices` of their experiments: a note if they ask for none.
+///
+/// # Errors
+/// [`Error::Input`] for a device with an index that a task does not have: Slurm numbers the GPUs of each from 0.
+pub fn check_gpus<'a>(
+    options: &Slurm,
+    devices: impl IntoIterator<Item = &'a str>,
+) -> Result<Option<String>> {
+    let asks = |option: &String| ["gpu", "gres", "tres"].iter().any(|w| option.contains(w));
+    let asks = options.gpus.is_some() || options.options.iter().any(asks);
+    let mut told = None;
+    for device in devices {
+        let choice: DeviceChoice = device.parse()?;
+        match (&choice, options.gpus) {
+            (DeviceChoice::Cuda(index), Some(gpus)) if *index >= gpus as usize => {
+                return Err(Error::input(format!(
+                    "slurm.gpus: found {gpus} with `device: {device}`, expected an index below {gpus}, since Slurm \
+                     numbers the GPUs of each task from 0; use `device: cuda`, with which each task uses its own"
+                )));
+            }
+            (DeviceChoice::Cuda(_) | DeviceChoice::Wgpu(_), _) if !asks => {
+                told = Some(format!(
+                    "warning: trials with `device: {device}` ask Slurm for no GPU, so that all may use the same one; \
+                     set `slurm: {{gpus: 1}}`"
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(told)
 }
 
 /// Submits the trials `todo` of `batch` as one array, with at most `at_a_time` concurrent tasks if given.
@@ -294,6 +327,29 @@ mod tests {
         std::fs::write(&program, "rebuilt").unwrap();
         assert_eq!(without_mark(marked), program);
         assert_eq!(without_mark(program.clone()), program);
+    }
+
+    #[test]
+    fn gpus_of_a_task_are_numbered_from_0() {
+        let check = |gpus, options: &[&str], devices: &[&str]| {
+            let options = Slurm {
+                gpus,
+                options: options.iter().map(|o| (*o).to_owned()).collect(),
+                ..Slurm::default()
+            };
+            check_gpus(&options, devices.iter().copied())
+        };
+        assert!(
+            check(Some(2), &[], &["cuda", "cuda:1", "cpu"])
+                .unwrap()
+                .is_none()
+        );
+        assert!(check(Some(2), &[], &["cuda", "cuda:2"]).is_err());
+        for device in ["cuda", "wgpu"] {
+            assert!(check(None, &[], &["cpu", device]).unwrap().is_some());
+            assert!(check(None, &["--gres=gpu:1"], &[device]).unwrap().is_none());
+        }
+        assert!(check(None, &["--nice"], &["cpu"]).unwrap().is_none());
     }
 
     #[test]

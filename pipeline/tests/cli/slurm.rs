@@ -2,6 +2,7 @@
 
 use crate::project::{Project, output, skipped, start, wait_until};
 use crate::tiny::project;
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -65,9 +66,13 @@ impl Node {
         }
     }
 
+    fn conf(&self) -> PathBuf {
+        self.dir.path().join("slurm.conf")
+    }
+
     pub fn run(&self, project: &Project, arguments: &[&str]) -> (Option<i32>, String) {
         let mut command = project.command(arguments);
-        command.env("SLURM_CONF", self.dir.path().join("slurm.conf"));
+        command.env("SLURM_CONF", self.conf());
         let output = output(&mut command).unwrap();
         let said = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8(said).unwrap())
@@ -109,6 +114,7 @@ fn table(project: &Project) -> String {
 fn a_job_array_gives_the_table_that_local_trials_give() {
     let Some(node) = Node::start() else { return };
     in_a_folder_of_special_signs(&node);
+    with_a_gpu_each(&node);
     let local = with_sweep(SWEEP);
     local
         .run(&["sweep", "weights.yaml", "--jobs", "2"])
@@ -208,6 +214,85 @@ fn in_a_folder_of_special_signs(node: &Node) {
     let logs = project.entries(&format!("{store}/sweeps/weights/logs"));
     let of_slurm = logs.iter().filter(|log| log.starts_with("slurm-"));
     assert_eq!(of_slurm.count(), 2, "{logs:?}");
+}
+
+/// Fails if trials do not ask for GPUs, or their processes do not see what Slurm gives them.
+fn with_a_gpu_each(node: &Node) {
+    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() < 2) {
+        skipped("one processor runs one task at a time");
+        return;
+    }
+    let all = "[0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1]";
+    let endless = SWEEP
+        .replace(all, "[0.1, 0.2]")
+        .replace("grid:", "set: {pretrain_flow.steps: 100000000}\ngrid:");
+    let project = with_sweep(&endless.replace("  cpus: 1", "  cpus: 1\n  gpus: 1"));
+    let (code, said) = node.run(&project, &["sweep", "weights.yaml", "--launcher", "slurm"]);
+    assert_eq!(code, Some(0), "{said}");
+    let array = said.split("submitted as job array ").nth(1).unwrap();
+    let array = array.split_whitespace().next().unwrap();
+    let mut seen = BTreeMap::new();
+    wait_until("two trials at once", || {
+        seen = visible_to_trials(&project);
+        seen.len() == 2
+    });
+    let mut scancel = Command::new("scancel");
+    scancel.arg(array).env("SLURM_CONF", node.conf());
+    assert!(output(&mut scancel).unwrap().status.success());
+    let mut given: Vec<&str> = seen.values().map(String::as_str).collect();
+    given.sort_unstable();
+    assert_eq!(given, ["0", "1"], "{seen:?}");
+    wait_until("end of the trials", || {
+        visible_to_trials(&project).is_empty()
+    });
+}
+
+/// `CUDA_VISIBLE_DEVICES` of each process that runs a trial of `project`, by its configuration.
+fn visible_to_trials(project: &Project) -> BTreeMap<String, String> {
+    let trials = project.path("artifacts/sweeps/weights/trials");
+    let mut seen = BTreeMap::new();
+    for process in std::fs::read_dir("/proc").unwrap().flatten() {
+        let read = |name: &str| std::fs::read(process.path().join(name)).unwrap_or_default();
+        let words = |name: &str| -> Vec<String> {
+            let bytes = read(name);
+            let words = bytes.split(|byte| *byte == 0);
+            words
+                .map(|word| String::from_utf8_lossy(word).into_owned())
+                .collect()
+        };
+        let Some([_, file]) = (words("cmdline").windows(2))
+            .find(|pair| pair[0] == "run" && Path::new(&pair[1]).starts_with(&trials))
+            .map(|pair| [pair[0].clone(), pair[1].clone()])
+        else {
+            continue;
+        };
+        let environment = words("environ");
+        let visible = (environment.iter())
+            .find_map(|word| word.strip_prefix("CUDA_VISIBLE_DEVICES="))
+            .unwrap_or("none");
+        seen.insert(file, visible.to_owned());
+    }
+    seen
+}
+
+#[test]
+fn a_gpu_that_a_task_does_not_have_is_refused_before_it_is_submitted() {
+    let project = with_sweep(&SWEEP.replace("  cpus: 1", "  cpus: 1\n  gpus: 1"));
+    let slurm = ["sweep", "weights.yaml", "--launcher", "slurm", "--device"];
+    let refused = project.run(&[&slurm[..], &["cuda:1"]].concat());
+    refused.expect(
+        2,
+        &[
+            "slurm.gpus: found 1 with `device: cuda:1`",
+            "`device: cuda`",
+        ],
+    );
+    // one that asks for none is only told, since the cluster may give them otherwise
+    let project = with_sweep(SWEEP);
+    let mut command = project.command(&[&slurm[..], &["cuda"]].concat());
+    let output = output(command.env("PATH", "/nonexistent")).unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("set `slurm: {gpus: 1}`"), "{said}");
 }
 
 #[test]
