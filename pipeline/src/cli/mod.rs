@@ -17,6 +17,8 @@ mod help;
 pub mod import;
 pub mod init;
 pub mod list;
+#[cfg(any(test, feature = "remote"))]
+mod listening;
 pub mod man;
 pub mod plan;
 pub mod report;

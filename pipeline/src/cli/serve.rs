@@ -1,7 +1,9 @@
 //! `latent-align serve [--listen ADDRESS] [--device DEVICE]`
 
 use super::devices::DeviceName;
+use super::listening;
 use crate::console::Console;
+use crate::process::host;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use latent_align_stages::devices::{DeviceChoice, TOKEN, forms, serve};
@@ -15,8 +17,8 @@ use std::net::TcpListener;
 Clients present a token: the value of LATENT_ALIGN_TOKEN here, or else a new one that is printed. They
 read it from the same variable.")]
 pub struct Arguments {
-    /// The address to listen on. Traffic is not encrypted: keep it on loopback behind an SSH tunnel, or
-    /// on a network you trust
+    /// The address to listen on; by default only programs of this machine can connect. Nothing is encrypted: keep
+    /// it on loopback behind an SSH tunnel, or on a network that you trust
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
     listen: String,
     /// The device to serve
@@ -40,8 +42,12 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
             (token, told)
         }
     };
+    if let Some(warning) = listening::check(address, &token, TOKEN)? {
+        console.note(&warning);
+    }
+    let named = listening::named(address, &host());
     console.print(&format!(
-        "serving {device}; reach it with `device: remote:ws://{address}`, in an environment with {told}\n"
+        "serving {device}; reach it with `device: remote:ws://{named}`, in an environment with {told}\n"
     ));
     Ok(serve(&device, listener, &token)?)
 }

@@ -15,7 +15,11 @@ impl Drop for Server {
 }
 
 fn run(mut command: Command) -> Outcome {
-    let done = output(&mut command).unwrap();
+    run_with(&mut command)
+}
+
+fn run_with(command: &mut Command) -> Outcome {
+    let done = output(command).unwrap();
     Outcome {
         code: done.status.code(),
         stdout: String::from_utf8(done.stdout).unwrap(),
@@ -33,6 +37,9 @@ fn a_served_device_gives_the_same_outputs() {
         "name: moons\npretrain_flow:\n  features: {file: moons.h5}\n  model: {kind: flow_matching, network: {width: 16, blocks: 1}}\n  \
          steps: 5\n  batch: 64\n  samples: 8\n  nll_points: 8\n",
     );
+    let mut command = project.command(&["serve", "--listen", "0.0.0.0:0"]);
+    let refused = run_with(command.env("LATENT_ALIGN_TOKEN", "short"));
+    refused.expect(2, &["LATENT_ALIGN_TOKEN: found a token of 5 characters"]);
     let mut server = Server(project.spawn(&["serve", "--listen", "127.0.0.1:0"]));
     let mut stdout = BufReader::new(server.0.stdout.take().unwrap());
     let (mut line, mut token) = (String::new(), String::new());
