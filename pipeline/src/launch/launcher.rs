@@ -195,8 +195,8 @@ fn submit(
         ))
         .into());
     }
-    let devices = todo.iter().map(|trial| batch.trials[*trial].device());
-    if let Some(told) = slurm::check_gpus(&sweep.slurm, devices)? {
+    let devices = (todo.iter()).flat_map(|trial| batch.trials[*trial].devices());
+    if let Some(told) = slurm::check_gpus(&sweep.slurm, devices.map(String::as_str))? {
         console.note(&told);
     }
     batch.prepare(&folder)?;

@@ -109,11 +109,11 @@ impl<'a> Live<'a> {
     }
 }
 
-/// A process, and its device unless that is the CPU.
+/// A process, and its devices unless that is the CPU.
 fn placed(worker: &Worker) -> String {
-    match worker.device.as_str() {
+    match worker.devices.join(", ").as_str() {
         "cpu" => worker.run.clone(),
-        device => format!("{} on {device}", worker.run),
+        devices => format!("{} on {devices}", worker.run),
     }
 }
 

@@ -119,9 +119,9 @@ impl Running<'_> {
                 "{stage} {until}, which several trials read: by {run}"
             ));
         }
-        let device = self.placement.place(trial.device());
+        let devices = self.placement.place(trial.devices());
         let until = started.until.as_deref();
-        let worker = Worker::start(run, until, &device, threads, self.folder)?;
+        let worker = Worker::start(run, until, &devices, threads, self.folder)?;
         self.live.add(&worker);
         self.workers.insert(task, worker);
         Ok(())
@@ -148,7 +148,7 @@ impl Running<'_> {
     ) -> Result<bool> {
         let worker = self.workers.remove(&task).expect("it was reaped just now");
         self.live.remove(&worker);
-        self.placement.free(&worker.device);
+        self.placement.free(&worker.devices);
         let trial = self.todo[self.schedule.task(task).trial];
         let is_whole = self.schedule.task(task).until.is_none();
         if status.success() {

@@ -18,18 +18,21 @@ pub struct Placement {
 impl Placement {
     /// For `trials` on the devices of this machine, which are looked for if a trial leaves the choice.
     pub fn of<'a>(trials: impl IntoIterator<Item = &'a Trial>) -> Self {
-        Self::new(trials.into_iter().map(Trial::device), alternatives)
+        Self::new(trials.into_iter().map(Trial::devices), alternatives)
     }
 
-    /// For trials with the devices `asked`; `alternatives` lists the devices that a name leaves the choice of.
+    /// For trials with the devices `asked`, one or several each; `alternatives` lists the devices that a name leaves
+    /// the choice of.
     fn new<'a>(
-        asked: impl IntoIterator<Item = &'a str>,
+        asked: impl IntoIterator<Item = &'a [String]>,
         alternatives: impl Fn(&str) -> Vec<String>,
     ) -> Self {
         let mut choices = BTreeMap::new();
-        for name in asked {
-            if !choices.contains_key(name) {
-                choices.insert(name.to_owned(), alternatives(name));
+        for devices in asked {
+            if let [name] = devices
+                && !choices.contains_key(name)
+            {
+                choices.insert(name.clone(), alternatives(name));
             }
         }
         choices.retain(|_, devices| !devices.is_empty());
@@ -39,26 +42,32 @@ impl Placement {
         }
     }
 
-    /// The device for the next process of a trial that asks for `asked`: of those that it leaves the choice of, the
-    /// first with the fewest processes; otherwise the named one. Counts the process until [`Placement::free`].
-    pub fn place(&mut self, asked: &str) -> String {
+    /// The devices for the next process of a trial that asks for `asked`: of those that a single name leaves the
+    /// choice of, the first with the fewest processes; otherwise the named ones. Counts the process on each until
+    /// [`Placement::free`].
+    pub fn place(&mut self, asked: &[String]) -> Vec<String> {
         let running = |name: &str| self.running.get(name).copied().unwrap_or(0);
-        let left = self.choices.get(asked).into_iter().flatten();
-        let device = match left.min_by_key(|name| running(name)) {
-            Some(device) => device.clone(),
-            // `cuda:00` is counted as `cuda:0`
-            None => asked
-                .parse::<DeviceChoice>()
-                .map_or_else(|_| asked.to_owned(), |choice| choice.to_string()),
+        let left = match asked {
+            [name] => self.choices.get(name),
+            _ => None,
         };
-        *self.running.entry(device.clone()).or_default() += 1;
-        device
+        let left = left.into_iter().flatten();
+        let devices = match left.min_by_key(|name| running(name)) {
+            Some(device) => vec![device.clone()],
+            None => asked.iter().map(|name| whole(name)).collect(),
+        };
+        for device in &devices {
+            *self.running.entry(device.clone()).or_default() += 1;
+        }
+        devices
     }
 
-    /// A process on `device` ended.
-    pub fn free(&mut self, device: &str) {
-        if let Some(count) = self.running.get_mut(device) {
-            *count = count.saturating_sub(1);
+    /// A process on `devices` ended.
+    pub fn free(&mut self, devices: &[String]) {
+        for device in devices {
+            if let Some(count) = self.running.get_mut(device) {
+                *count = count.saturating_sub(1);
+            }
         }
     }
 
@@ -77,6 +86,12 @@ impl Placement {
     }
 }
 
+/// The name of a device with its index: `cuda` and `cuda:00` are counted as `cuda:0`.
+fn whole(name: &str) -> String {
+    let choice = name.parse::<DeviceChoice>();
+    choice.map_or_else(|_| name.to_owned(), |choice| choice.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,26 +105,37 @@ mod tests {
         }
     }
 
+    fn one(name: &str) -> Vec<String> {
+        vec![name.to_owned()]
+    }
+
+    fn of_names(asked: &[&str], gpus: usize) -> Placement {
+        let asked: Vec<Vec<String>> = asked.iter().map(|name| one(name)).collect();
+        Placement::new(asked.iter().map(Vec::as_slice), machine(gpus))
+    }
+
     fn place(placement: &mut Placement, asked: &[&str]) -> Vec<String> {
-        asked.iter().map(|name| placement.place(name)).collect()
+        (asked.iter())
+            .flat_map(|name| placement.place(&one(name)))
+            .collect()
     }
 
     /// Fails if all processes run on the first device, or more on one while another is idle.
     #[test]
     fn a_process_runs_on_the_device_with_the_fewest() {
-        let mut placement = Placement::new(["cuda"], machine(3));
+        let mut placement = of_names(&["cuda"], 3);
         let placed = place(&mut placement, &["cuda"; 5]);
         assert_eq!(placed, ["cuda:0", "cuda:1", "cuda:2", "cuda:0", "cuda:1"]);
         // 2, 2, 1 run; after one on the last ended, it is idle
-        placement.free("cuda:2");
-        placement.free("cuda:1");
+        placement.free(&one("cuda:2"));
+        placement.free(&one("cuda:1"));
         let placed = place(&mut placement, &["cuda"; 3]);
         assert_eq!(placed, ["cuda:2", "cuda:1", "cuda:2"]);
     }
 
     #[test]
     fn a_device_with_an_index_stays_as_named_and_counts() {
-        let mut placement = Placement::new(["cuda", "cuda:0", "cpu"], machine(2));
+        let mut placement = of_names(&["cuda", "cuda:0", "cpu"], 2);
         let placed = place(
             &mut placement,
             &["cuda:0", "cuda:00", "cuda", "cuda", "cuda", "cuda:0"],
@@ -125,7 +151,7 @@ mod tests {
 
     #[test]
     fn kinds_are_placed_apart_and_the_first_is_named_where_none_was_found() {
-        let mut placement = Placement::new(["wgpu", "cuda"], machine(2));
+        let mut placement = of_names(&["wgpu", "cuda"], 2);
         let placed = place(&mut placement, &["wgpu", "cuda", "wgpu", "cuda"]);
         assert_eq!(placed, ["wgpu:0", "cuda:0", "wgpu:0", "cuda:1"]);
         assert_eq!(
@@ -138,9 +164,21 @@ mod tests {
                 .contains("`device: cuda`: on cuda:0, cuda:1, whichever runs the fewest")
         );
         // the process then says why there is none
-        let mut none = Placement::new(["cuda"], machine(0));
+        let mut none = of_names(&["cuda"], 0);
         assert_eq!(place(&mut none, &["cuda", "cuda"]), ["cuda:0", "cuda:0"]);
         assert!(none.devices().next().is_none() && none.described().is_empty());
+    }
+
+    /// Fails if a trial that trains on several devices loses them, or counts on one only.
+    #[test]
+    fn devices_that_share_a_training_stay_as_named_and_count() {
+        let shared = ["cuda:0", "cuda:2"].map(str::to_owned);
+        let trials = [shared.to_vec(), one("cuda")];
+        let mut placement = Placement::new(trials.iter().map(Vec::as_slice), machine(3));
+        assert_eq!(placement.place(&shared), shared);
+        assert_eq!(place(&mut placement, &["cuda"; 2]), ["cuda:1", "cuda:0"]);
+        placement.free(&shared);
+        assert_eq!(place(&mut placement, &["cuda"]), ["cuda:2"]);
     }
 
     /// Fails if devices are looked for more than once per name: each time is a call of the driver.
@@ -151,7 +189,8 @@ mod tests {
             asked.set(asked.get() + 1);
             machine(2)(name)
         };
-        let mut placement = Placement::new(["cuda", "cuda", "cpu", "cpu"], counting);
+        let trials = ["cuda", "cuda", "cpu", "cpu"].map(one);
+        let mut placement = Placement::new(trials.iter().map(Vec::as_slice), counting);
         place(&mut placement, &["cuda", "cpu"]);
         assert_eq!(asked.get(), 2);
     }

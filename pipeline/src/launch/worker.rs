@@ -16,18 +16,18 @@ const TOLD: usize = 5;
 pub struct Worker {
     /// The name of the run.
     pub run: String,
-    /// The device that it computes on.
-    pub device: String,
+    /// The devices that it computes on.
+    pub devices: Vec<String>,
     child: Child,
     started: Instant,
 }
 
 impl Worker {
-    /// Starts `latent-align run` on the configuration of the trial `run` on `device` with this number of threads.
+    /// Starts `latent-align run` on the configuration of the trial `run` on `devices` with this number of threads.
     pub fn start(
         run: &str,
         until: Option<&str>,
-        device: &str,
+        devices: &[String],
         threads: usize,
         folder: &SweepFolder,
     ) -> Result<Self> {
@@ -36,7 +36,7 @@ impl Worker {
         // append to earlier output, such as that of shared stages
         let out = File::options().append(true).create(true).open(&log);
         let out = out.map_err(failed)?;
-        let child = command(run, until, device, threads, folder)?
+        let child = command(run, until, devices, threads, folder)?
             .stdin(Stdio::null())
             .stdout(out.try_clone().map_err(failed)?)
             .stderr(out)
@@ -46,7 +46,7 @@ impl Worker {
             .map_err(|e| Error::file(run, format!("its process cannot be started: {e}")))?;
         Ok(Self {
             run: run.to_owned(),
-            device: device.to_owned(),
+            devices: devices.to_vec(),
             child,
             started: Instant::now(),
         })
@@ -75,7 +75,7 @@ impl Worker {
 fn command(
     run: &str,
     until: Option<&str>,
-    device: &str,
+    devices: &[String],
     threads: usize,
     folder: &SweepFolder,
 ) -> Result<Command> {
@@ -87,8 +87,11 @@ fn command(
         .arg("--artifacts")
         .arg(std::path::absolute(root).map_err(|e| Error::file(root, e))?)
         .arg("run")
-        .arg(folder.trial_file(run))
-        .args(["--device", device]);
+        .arg(folder.trial_file(run));
+    // several are those of the file, which the option would replace
+    if let [device] = devices {
+        command.args(["--device", device]);
+    }
     if let Some(last) = until {
         command.args(["--until", last]);
     }
@@ -121,12 +124,16 @@ mod tests {
     use crate::store::Store;
     use std::ffi::OsStr;
 
-    /// Fails if every trial runs on the device of its file, or sees other devices than the sweep.
+    /// Fails if every trial runs on the device of its file, sees other devices than the sweep, or loses its `devices`.
     #[test]
     fn a_trial_runs_on_the_device_that_it_was_placed_on() {
         let dir = tempfile::tempdir().unwrap();
         let folder = SweepFolder::of(&Store::at(dir.path()), "s");
-        let command = command("s.a.seed0", Some("flow"), "cuda:1", 3, &folder).unwrap();
+        let names = ["cuda:1".to_owned(), "cuda:2".to_owned()];
+        let command = |devices| command("s.a.seed0", Some("flow"), devices, 3, &folder).unwrap();
+        let shared = command(&names);
+        assert!(!shared.get_args().any(|word| word == "--device"));
+        let command = command(&names[..1]);
         let words: Vec<&OsStr> = command.get_args().collect();
         for pair in [["--device", "cuda:1"], ["--until", "flow"]] {
             let is_pair = |found: &[&OsStr]| found == pair.map(OsStr::new);
@@ -140,7 +147,7 @@ mod tests {
     fn a_process_that_was_waited_for_is_not_asked_to_stop() {
         let worker = |program: &str| Worker {
             run: program.to_owned(),
-            device: "cpu".to_owned(),
+            devices: vec!["cpu".to_owned()],
             child: Command::new(program).stdin(Stdio::piped()).spawn().unwrap(),
             started: Instant::now(),
         };

@@ -20,9 +20,9 @@ impl Trial {
         &self.loaded.experiment.name
     }
 
-    /// The device of its experiment, as written.
-    pub fn device(&self) -> &str {
-        &self.loaded.experiment.device
+    /// The devices of its experiment, as written: one, or those that share its trainings.
+    pub fn devices(&self) -> &[String] {
+        self.loaded.experiment.device_names()
     }
 }
 
