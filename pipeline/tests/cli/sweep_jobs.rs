@@ -54,6 +54,24 @@ fn trials_at_once_give_the_same_table_and_share_what_they_read() {
     );
 }
 
+/// Fails if the process of a trial gets one device in place of those that share its training.
+#[test]
+fn a_trial_runs_on_the_devices_of_its_experiment() {
+    let project = with(
+        "name: jobs\nbase: tiny.yaml\nset: {estimate_nll: null, train_autoencoder: null}\n\
+         list:\n  - {name: one}\n  - {name: two, set: {devices: [cpu, cpu], pretrain_flow.steps: 10}}\n",
+    );
+    project
+        .run(&["sweep", "jobs.yaml"])
+        .expect(0, &["(2 of 2)"]);
+    for (name, device) in [("one", "cpu"), ("two", "cpu, cpu")] {
+        let record = format!("artifacts/runs/jobs.{name}.seed0/run.json");
+        let record = std::fs::read(project.path(&record)).unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+        assert_eq!(record["device"], device, "{name}");
+    }
+}
+
 #[test]
 fn a_sweep_killed_at_any_moment_ends_with_the_same_table() {
     let whole = undisturbed();
