@@ -234,7 +234,7 @@ DEVICE_BENCH  = $(or $(BENCH),$(if $(filter cuda%,$(DEVICE)),$(CUDA_PACKED)/late
 TEST_DEVICE = cargo test --locked -p latent-align-stages --features wgpu-untuned --target-dir $(TARGET)/wgpu --lib
 #+ make test-device                                                 every prior, posterior and regulariser on a software GPU
 test-device: hdf5
-	XDG_RUNTIME_DIR=$${XDG_RUNTIME_DIR:-$(or $(TMPDIR),/tmp)} $(TEST_DEVICE) $(ARGS) -- --test-threads 1 another_device launches
+	XDG_RUNTIME_DIR=$${XDG_RUNTIME_DIR:-$(or $(TMPDIR),/tmp)} $(TEST_DEVICE) $(ARGS) -- --test-threads 1 another_device different_devices launches
 
 #+ make test-remote                                                 build with remote devices and test one over loopback
 test-remote: hdf5

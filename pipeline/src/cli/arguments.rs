@@ -81,9 +81,9 @@ pub struct OverrideArguments {
     /// and `plan` also apply it to experiments that this one reads, wherever they have the same value
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Replace `device`
+    /// Replace `device` and `devices`
     #[arg(long, value_name = "DEVICE", value_parser = DeviceName, hide_possible_values = true)]
-    #[arg(help = format!("Replace `device`: {}", forms("")))]
+    #[arg(help = format!("Replace `device` or `devices`: {}", forms("")))]
     device: Option<String>,
 }
 

@@ -187,14 +187,14 @@ impl Experiment {
     }
 
     fn check_devices(&self, problems: &mut Problems) {
-        let Some(first) = self.devices.first() else {
+        if self.devices.is_empty() {
             return;
-        };
+        }
         problems.require(
-            self.device == cpu() || self.device == *first,
+            self.device == cpu(),
             "device",
             &self.device,
-            "no `device` beside `devices`, which replaces it",
+            "no `device` beside `devices`: remove one of them",
         );
         let choices: Vec<_> = self
             .devices

@@ -100,7 +100,7 @@ pub fn read<T: DeserializeOwned>(file: &Path) -> Result<T> {
     yaml::parse(&yaml::read(file)?, &file.display().to_string())
 }
 
-fn check(experiment: &Experiment, file: &Path) -> Result<()> {
+pub fn check(experiment: &Experiment, file: &Path) -> Result<()> {
     all_or_nothing(file, experiment.problems().messages().to_vec())
 }
 

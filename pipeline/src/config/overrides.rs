@@ -94,6 +94,7 @@ pub fn apply(experiment: Experiment, set: &[Assignment]) -> Result<Experiment> {
     for assignment in set {
         replace(&mut tree, assignment)
             .map_err(|why| Error::input(format!("{}: {why}", assignment.source)))?;
+        replace_the_other_of_devices(&mut tree, assignment.key());
     }
     let mut unknown = Vec::new();
     loop {
@@ -118,6 +119,18 @@ pub fn apply(experiment: Experiment, set: &[Assignment]) -> Result<Experiment> {
             let told = told.join("\n  ");
             Err(Error::input(format!("{many} unknown keys\n  {told}")))
         }
+    }
+}
+
+/// `device` and `devices` replace each other: the one that is set last counts.
+fn replace_the_other_of_devices(tree: &mut Value, set: &str) {
+    let other = match set {
+        "device" => "devices",
+        "devices" => "device",
+        _ => return,
+    };
+    if let Some(keys) = tree.as_object_mut() {
+        keys.remove(other);
     }
 }
 

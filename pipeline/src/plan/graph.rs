@@ -260,6 +260,8 @@ impl Planner<'_> {
             other.name = format!("{}.seed{}", other.name, other.seed);
         }
         other.device.clone_from(&asked.experiment.device);
+        other.devices.clone_from(&asked.experiment.devices);
+        config::check(other, file)?;
         let namesake = self.experiments.iter().position(|m| m.name() == other.name);
         if let Some(namesake) = namesake {
             let namesake = &self.experiments[namesake].loaded.file;

@@ -15,8 +15,9 @@ use latent_align_stages::context::{Context, Summary};
 use latent_align_stages::data::file_state;
 use latent_align_stages::devices::DeviceChoice;
 use latent_align_stages::figures::PEAK_MEMORY;
+use latent_align_stages::persist::Snapshot;
 use latent_align_stages::random::Streams;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The environment in which artifacts are made.
@@ -41,8 +42,8 @@ impl Workshop<'_> {
         StageMonitor::new(self.console, &self.signals, stage.name(), dir, run)
     }
 
-    /// Makes the artifact of `key` by `work` on the first `devices` devices, unless another process has made it meanwhile. Earlier
-    /// `warnings` are recorded with it.
+    /// Makes the artifact of `key` by `work` on the first `devices` devices, unless another process has made it
+    /// meanwhile. Earlier `warnings` are recorded with it.
     ///
     /// A training resumes from its newest checkpoint.
     ///
@@ -56,50 +57,22 @@ impl Workshop<'_> {
         work: impl FnOnce(&Context) -> latent_align_stages::Result<Summary>,
     ) -> Result<Manifest> {
         let (lock, waited) = self.claim(key)?;
-        if let State::Whole(manifest) = self.store.state(key, &mut self.digests)?
-            && stale_upstream(&manifest, key).is_none()
-        {
-            let why = if waited {
-                "computed by another run meanwhile"
-            } else {
-                "kept, since its inputs turned out to be unchanged"
-            };
-            self.console.note(&format!("{}: {why}", key.stage));
-            return Ok(*manifest);
+        if let Some(manifest) = self.made_already(key, waited)? {
+            return Ok(manifest);
         }
         let contents = self.upstream_contents(key)?;
         self.inputs_are_as_planned(key, "since the plan was made")?;
         let before = states(key);
         let draft = Draft::new(self.store, key, lock)?;
         let training = Training::of(self.store, key, &contents);
-        let checkpoint = training.newest(|why| self.console.note(&format!("warning: {why}")))?;
-        let (state, metrics) = match checkpoint {
-            Some(Checkpoint { state, metrics }) => (Some(state), metrics),
-            None => (None, None),
-        };
-        if let Some(state) = &state {
-            let step = state.step();
-            self.console.note(&format!(
-                "{}: resuming from the checkpoint of step {step}",
-                key.stage
-            ));
-        }
-        if training.kept().exists() {
-            let goes_on = "resuming with the results of an interrupted run";
-            self.console.note(&format!("{}: {goes_on}", key.stage));
-        }
+        let (state, metrics) = self.resumed(key, &training)?;
         let monitor = self.monitor(key.stage, Some(draft.dir()));
         let monitor = monitor.keeping(training.clone(), self.checkpoints, metrics.as_deref())?;
         let used = &self.devices[..devices];
-        let mut opened = Vec::new();
-        for device in used {
-            opened.push(device.open()?);
-        }
-        let used = used
+        let mut opened = used
             .iter()
-            .map(DeviceChoice::to_string)
-            .collect::<Vec<_>>()
-            .join(", ");
+            .map(DeviceChoice::open)
+            .collect::<latent_align_stages::Result<Vec<_>>>()?;
         let context = Context {
             streams: Streams::of_stage(key.stage.name(), key.seed),
             device: opened.remove(0),
@@ -112,43 +85,91 @@ impl Workshop<'_> {
         let worked = work(&context);
         drop(context.resume);
         let noted = monitor.finish();
-        if worked.is_err()
-            && let Some(step) = training.step()
-        {
-            self.console.note(&format!(
-                "{}: the checkpoint of step {step} is kept",
-                key.stage
-            ));
-        }
-        if worked.is_err() && training.kept().exists() {
-            let kept = "its partial results are kept, and the next run resumes with them";
-            self.console.note(&format!("{}: {kept}", key.stage));
+        if worked.is_err() {
+            self.tell_what_is_kept(key, &training);
         }
         let mut figures = worked?.figures;
         if let Some(peak) = crate::process::peak_mib() {
             figures.push((PEAK_MEMORY.into(), peak));
         }
         warnings.extend(noted?);
+        let device = used
+            .iter()
+            .map(DeviceChoice::to_string)
+            .collect::<Vec<_>>()
+            .join(", ");
         self.inputs_are_as_planned(key, &format!("while {} ran", key.stage))?;
         warnings.extend(self.rewritten(key, &before));
-        let (manifest, lock) = draft.commit(
-            key,
-            contents,
-            Outcome {
-                figures,
-                warnings,
-                device: used,
-            },
-        )?;
+        let outcome = Outcome {
+            figures,
+            warnings,
+            device,
+        };
+        let (manifest, lock) = draft.commit(key, contents, outcome)?;
         training.remove();
         // not earlier: another process may start the same training at once
         drop(lock);
-        self.console.note(&format!(
-            "{}: done in {}",
-            key.stage,
-            crate::tables::duration(manifest.seconds)
-        ));
+        let seconds = crate::tables::duration(manifest.seconds);
+        self.tell(key, &format!("done in {seconds}"));
         Ok(manifest)
+    }
+
+    /// Prints a note about the artifact of `key`.
+    fn tell(&self, key: &Key, what: &str) {
+        self.console.note(&format!("{}: {what}", key.stage));
+    }
+
+    /// The artifact of `key` if it was made since the plan; `waited`: by another run.
+    fn made_already(&mut self, key: &Key, waited: bool) -> Result<Option<Manifest>> {
+        let State::Whole(manifest) = self.store.state(key, &mut self.digests)? else {
+            return Ok(None);
+        };
+        if stale_upstream(&manifest, key).is_some() {
+            return Ok(None);
+        }
+        self.tell(
+            key,
+            match waited {
+                true => "computed by another run meanwhile",
+                false => "kept, since its inputs turned out to be unchanged",
+            },
+        );
+        Ok(Some(*manifest))
+    }
+
+    /// The state of `training` from which it resumes and its learning curve, if it was interrupted.
+    fn resumed(
+        &self,
+        key: &Key,
+        training: &Training,
+    ) -> Result<(Option<Snapshot>, Option<PathBuf>)> {
+        let checkpoint = training.newest(|why| self.console.note(&format!("warning: {why}")))?;
+        if let Some(Checkpoint { state, .. }) = &checkpoint {
+            self.tell(
+                key,
+                &format!("resuming from the checkpoint of step {}", state.step()),
+            );
+        }
+        if training.kept().exists() {
+            self.tell(key, "resuming with the results of an interrupted run");
+        }
+        Ok(match checkpoint {
+            Some(Checkpoint { state, metrics }) => (Some(state), metrics),
+            None => (None, None),
+        })
+    }
+
+    /// Tells what an interrupted `training` left for the next run.
+    fn tell_what_is_kept(&self, key: &Key, training: &Training) {
+        if let Some(step) = training.step() {
+            self.tell(key, &format!("the checkpoint of step {step} is kept"));
+        }
+        if training.kept().exists() {
+            self.tell(
+                key,
+                "its partial results are kept, and the next run resumes with them",
+            );
+        }
     }
 
     /// Waits for the lock on the artifact until the user asks to stop; returns whether it had to wait.

@@ -116,13 +116,20 @@ fn ready(plan: &Plan, workshop: &Workshop) -> Result<Vec<Option<compute::Checked
         let mut problems = Problems::new();
         for planned in plan.to_run() {
             let asked = Vec::from_iter(planned.config.numbers());
+            let used = match planned.config.shared() {
+                Some(_) => opened.len(),
+                None => 1,
+            };
             problems.section(planned.key.stage.section(), |problems| {
-                let name = workshop.devices[0].to_string();
-                check_numbers(&opened[0], &name, &asked, problems);
+                for (device, name) in opened.iter().zip(&workshop.devices).take(used) {
+                    check_numbers(device, &name.to_string(), &asked, problems);
+                }
             });
-            if planned.config.shared().is_none() && opened.len() > 1 {
+            if used < opened.len() {
                 let (stage, first) = (planned.key.stage, &workshop.devices[0]);
-                (workshop.console).note(&format!("{stage}: on one of `devices`, {first}"));
+                (workshop.console).note(&format!(
+                    "{stage} uses only the first of `devices`, {first}"
+                ));
             }
         }
         problems.into_result()?;

@@ -89,9 +89,12 @@ fn devices_share_the_batches_of_a_flow_and_train_the_same_one() {
     again.expect(0, &["Nothing to do"]);
     let run = [&["--artifacts", "shared", "run", "tiny.yaml"], &shared[..]].concat();
     let outcome = project.run(&run);
-    outcome.expect(0, &["train-autoencoder: on one of `devices`, cpu"]);
+    outcome.expect(
+        0,
+        &["train-autoencoder uses only the first of `devices`, cpu"],
+    );
     assert!(
-        !outcome.stderr.contains("pretrain-flow: on one"),
+        !outcome.stderr.contains("pretrain-flow uses only"),
         "{}",
         outcome.stderr
     );
@@ -102,6 +105,42 @@ fn devices_share_the_batches_of_a_flow_and_train_the_same_one() {
     };
     let used = project.run(&["--artifacts", "shared", "show", artifact]);
     used.expect(0, &["cpu, cpu, cpu, cpu"]);
+}
+
+/// Fails if a sweep runs trials with `devices` on one of them, a variation cannot set one key in place of the other, or an
+/// experiment whose flow is read is not checked for them.
+#[test]
+fn devices_count_in_sweeps_variations_and_experiments_that_are_read() {
+    let project = tiny::project();
+    project.write(
+        "shared.yaml",
+        format!("devices: [cpu, cpu]\n{}", tiny::CONFIG),
+    );
+    let sweep = "name: s\nbase: shared.yaml\nset: {train_autoencoder: null, estimate_nll: null}\ngrid: {pretrain_flow.steps: [5]}\n";
+    project.write("s.yaml", sweep);
+    project.run(&["sweep", "s.yaml"]).expect(0, &[]);
+    let [artifact] = &project.entries("artifacts/pretrain-flow")[..] else {
+        panic!("one flow");
+    };
+    project.run(&["show", artifact]).expect(0, &["cpu, cpu"]);
+    project.write("one.yaml", "name: one\nbase: shared.yaml\ndevice: cpu\n");
+    let one = project.run(&["config", "one.yaml"]);
+    one.expect(0, &["device: cpu"]);
+    assert!(!one.stdout.contains("devices:"), "{one}");
+    project.write(
+        "other.yaml",
+        tiny::CONFIG.replace("name: tiny", "name: other"),
+    );
+    let asked = tiny::CONFIG
+        .replace("times: 8", "times: 6")
+        .replace("batch: 32", "batch: 36")
+        .replace("{points: 8,", "{unaligned: other.yaml, points: 8,");
+    project.write("asked.yaml", format!("devices: [cpu, cpu, cpu]\n{asked}"));
+    let told = [
+        "other.yaml: pretrain_flow.model.times: found 8",
+        "a multiple of 3",
+    ];
+    project.run(&["plan", "asked.yaml"]).expect(2, &told);
 }
 
 #[test]
@@ -122,10 +161,10 @@ fn devices_that_cannot_share_a_batch_are_refused_with_their_key() {
         &["devices: found cpu, wgpu:0", "devices of one kind"],
     );
     refused(&["devices=[cpu, gpu]"], &["devices: found gpu"]);
-    refused(
-        &["devices=[cpu]", "device=wgpu"],
-        &["device: found wgpu", "no `device` beside `devices`"],
-    );
+    let both = format!("device: wgpu\ndevices: [cpu]\n{}", tiny::CONFIG);
+    project.write("both.yaml", both);
+    let told = ["device: found wgpu", "no `device` beside `devices`"];
+    project.run(&["plan", "both.yaml"]).expect(2, &told);
     assert!(!project.path("artifacts/pretrain-flow").exists());
 }
 

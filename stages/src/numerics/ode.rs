@@ -6,8 +6,8 @@
 //! continuous extension of order four (Hairer, Norsett & Wanner, II.6).
 
 use crate::error::{Error, Result};
-use crate::tensors::{from_f64, scalar, stacked};
-use burn::tensor::{Int, Tensor};
+use crate::tensors::{from_f64, indices, scalar, stacked};
+use burn::tensor::Tensor;
 use std::cell::OnceCell;
 
 /// The largest local error of a step: for each entry `absolute + relative * |entry|`.
@@ -76,8 +76,7 @@ impl Trajectory {
             .map(|(at, &step)| (at - self.steps[step].position) / self.steps[step].share)
             .collect();
         let device = self.end.device();
-        let rows: Vec<i64> = steps.iter().map(|&step| step as i64).collect();
-        let rows = Tensor::<1, Int>::from_data(&rows[..], &device);
+        let rows = indices(steps.iter().copied(), &device);
         let chosen = |c: &Tensor<3>| c.clone().select(0, rows.clone());
         let weighted = |c: &Tensor<3>, weight: fn(f64) -> f64| {
             let weights: Vec<f64> = shares.iter().map(|&s| weight(s)).collect();

@@ -356,7 +356,7 @@ fn what_was_saved_draws_as_before_and_a_configuration_reads_back() {
     }
 }
 
-/// Fails if a draw or its density is wrong on a device other than the CPU, which fused operations do not cover.
+/// Fails if a draw or its density is wrong where operations are not fused, as on a GPU.
 #[cfg(feature = "wgpu-untuned")]
 #[test]
 fn draws_and_densities_are_alike_on_another_device() {

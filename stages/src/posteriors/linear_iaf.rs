@@ -16,9 +16,10 @@ use super::kind::{self, PosteriorKind, check_row, tokens};
 use super::posterior::{Draw, Posterior};
 use crate::priors::PointShape;
 use crate::problems::Problems;
+use crate::tensors::indices;
 use burn::module::Module;
+use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
-use burn::tensor::{Int, Tensor, TensorData};
 use rand_pcg::Pcg64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -112,9 +113,7 @@ impl Head {
                 _ => count,
             })
         });
-        let places: Vec<i64> = places.map(|place| place as i64).collect();
-        let places = TensorData::new(places, [size * size]);
-        let places = Tensor::<1, Int>::from_data(places, &numbers.device());
+        let places = indices(places, &numbers.device());
         numbers.select(0, places).reshape([size, size, rows])
     }
 }

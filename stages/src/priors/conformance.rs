@@ -590,6 +590,17 @@ fn few_steps_move_samples_and_many_agree_with_those_that_adapt() {
     }
 }
 
+/// All weights, in the order of their names.
+fn values(prior: &dyn Prior) -> Vec<f32> {
+    let bytes = weights(prior);
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors = file.tensors();
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    let data = tensors.iter();
+    let values = data.flat_map(|(_, tensor)| tensor.data().as_chunks::<4>().0);
+    values.map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
 fn weights(prior: &dyn Prior) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("prior.safetensors");
@@ -622,16 +633,6 @@ fn a_training_that_goes_on_from_a_checkpoint_ends_with_the_same_bits() {
 /// depends on how many wrote it.
 #[test]
 fn replicas_that_share_a_batch_take_the_steps_of_one_that_has_all_of_it() {
-    let values = |prior: Box<dyn Prior>| -> Vec<f32> {
-        let bytes = weights(prior.as_ref());
-        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-        let mut tensors = file.tensors();
-        tensors.sort_by(|a, b| a.0.cmp(&b.0));
-        let values = tensors
-            .iter()
-            .flat_map(|(_, tensor)| tensor.data().as_chunks::<4>().0);
-        values.map(|bytes| f32::from_le_bytes(*bytes)).collect()
-    };
     let (mut kinds, schedule) = (0, Schedule::short(20));
     for (config, shape) in each() {
         if config.kind().shared(&schedule).is_none() {
@@ -641,9 +642,8 @@ fn replicas_that_share_a_batch_take_the_steps_of_one_that_has_all_of_it() {
             (config.kind().conditional()).then_some(ConditionKind::Labels { classes: 2 });
         let train = |devices, resume, monitor: &dyn Monitor| {
             let devices = vec![device(); devices];
-            values(fit_on(
-                &devices, &config, shape, condition, 20, resume, monitor,
-            ))
+            let prior = fit_on(&devices, &config, shape, condition, 20, resume, monitor);
+            values(prior.as_ref())
         };
         let whole = train(1, None, &Silent);
         let keep = Keep(7, Mutex::default());
@@ -737,7 +737,7 @@ fn a_lower_temperature_gives_likelier_samples() {
     }
 }
 
-/// Fails if an operation of a prior is wrong on a device other than the CPU, which fused operations do not cover.
+/// Fails if an operation of a prior is wrong where operations are not fused, as on a GPU.
 #[cfg(feature = "wgpu-untuned")]
 #[test]
 fn every_prior_is_trained_and_evaluated_alike_on_another_device() {
@@ -760,6 +760,31 @@ fn every_prior_is_trained_and_evaluated_alike_on_another_device() {
         for (ours, theirs) in ours.iter().zip(&theirs) {
             let off = (ours - theirs).abs() / ours.abs().max(1.0);
             assert!(off < 1e-3, "{}: {ours} {theirs}", config.name());
+        }
+    }
+}
+
+/// Fails if shares, conditions or means are left on another device than their replica's.
+#[cfg(feature = "wgpu-untuned")]
+#[test]
+fn replicas_on_different_devices_take_the_steps_of_one_that_has_the_whole_batch() {
+    let devices = [device(), crate::devices::other()];
+    for (config, shape) in planes() {
+        if config.kind().shared(&Schedule::short(4)).is_none() {
+            continue;
+        }
+        let condition =
+            (config.kind().conditional()).then_some(ConditionKind::Labels { classes: 2 });
+        let of = |devices: &[Device]| {
+            let prior = fit_on(devices, &config, shape, condition, 4, None, &Silent);
+            values(prior.as_ref())
+        };
+        for (whole, shared) in of(&devices[..1]).iter().zip(of(&devices)) {
+            assert!(
+                (whole - shared).abs() < 1e-4,
+                "{}: {whole} {shared}",
+                config.name()
+            );
         }
     }
 }

@@ -171,12 +171,23 @@ fn on_vectors<M: Module>(
     let norm = gradient.clone().square().sum().sqrt();
     let factor = clipping(norm.clone(), largest);
     let weights = layout.weights(&module);
-    let (weights, new) = plain(weights, gradient, factor, state.clone(), step);
-    let merge = |new, old| layout.merge(new, old, chosen);
-    *state = State {
-        first: merge(new.first, state.first.clone()),
-        second: merge(new.second, state.second.clone()),
-        average: merge(new.average, state.average.clone()),
+    let nothing = || Tensor::empty([0], &layout.device);
+    let kept = State {
+        first: nothing(),
+        second: nothing(),
+        average: nothing(),
+    };
+    let old = std::mem::replace(state, kept);
+    // kept for parameters without a gradient alone, so that otherwise the vectors are updated in place
+    let kept = chosen.contains(&false).then(|| old.clone());
+    let (weights, new) = plain(weights, gradient, factor, old, step);
+    *state = match kept {
+        None => new,
+        Some(kept) => State {
+            first: layout.merge(new.first, kept.first, chosen),
+            second: layout.merge(new.second, kept.second, chosen),
+            average: layout.merge(new.average, kept.average, chosen),
+        },
     };
     let parts = (layout.parts(weights).into_iter().zip(chosen))
         .map(|(part, &chosen)| chosen.then_some(part))

@@ -25,7 +25,7 @@ pub(super) struct Layout {
     length: usize,
     dtype: DType,
     /// Without autodiff.
-    device: Device,
+    pub(super) device: Device,
 }
 
 struct Parameter {
@@ -109,9 +109,6 @@ impl Layout {
 
     /// The vector `new`, but `old` where a parameter is not `chosen`.
     pub(super) fn merge(&self, new: Tensor<1>, old: Tensor<1>, chosen: &[bool]) -> Tensor<1> {
-        if chosen.iter().all(|&chosen| chosen) {
-            return new;
-        }
         let part = |(range, &chosen): (Range<usize>, &bool)| {
             let of = if chosen { &new } else { &old };
             Some(of.clone().slice(range))

@@ -72,11 +72,12 @@ impl<M: Module> Trainer<M> {
         }
     }
 
-    /// The same training on `device` (without autodiff, which is added here).
+    /// The same training on `device` (without autodiff, which is added here), before its first step.
     pub(super) fn copy_on(&self, device: &Device) -> Self {
+        assert_eq!(self.step, 0, "the state of the optimiser is not copied");
         let module = self.module.clone().fork(&device.clone().autodiff());
         let mut copy = Self::new(module, &self.config, self.steps);
-        (copy.step, copy.gradient, copy.each) = (self.step, self.gradient, self.each);
+        (copy.gradient, copy.each) = (self.gradient, self.each);
         copy
     }
 

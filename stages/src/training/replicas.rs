@@ -11,23 +11,32 @@ use burn::tensor::{Device, Tensor};
 /// Trainers of the same module that take the same steps, one on each device; at least one.
 pub struct Replicas<M: Module> {
     trainers: Vec<Trainer<M>>,
+    /// Whether they are on different NVIDIA GPUs, which have collective operations.
+    collective: bool,
 }
 
 impl<M: Module> From<Trainer<M>> for Replicas<M> {
     fn from(trainer: Trainer<M>) -> Self {
         Self {
             trainers: vec![trainer],
+            collective: false,
         }
     }
 }
 
 impl<M: Module> Replicas<M> {
-    /// `trainer`, and copies of it on `others`.
+    /// `trainer`, which has not taken a step, and copies of it on `others`.
     pub fn of(trainer: Trainer<M>, others: &[Device]) -> Self {
         let copies = others.iter().map(|device| trainer.copy_on(device));
         let copies: Vec<Trainer<M>> = copies.collect();
+        let trainers: Vec<_> = std::iter::once(trainer).chain(copies).collect();
+        let devices: Vec<&Device> = trainers
+            .iter()
+            .map(|trainer| &trainer.layout.device)
+            .collect();
         Self {
-            trainers: std::iter::once(trainer).chain(copies).collect(),
+            collective: are_different_nvidia_gpus(&devices),
+            trainers,
         }
     }
 
@@ -36,8 +45,12 @@ impl<M: Module> Replicas<M> {
         &self.trainers[0]
     }
 
-    pub(super) fn first_mut(&mut self) -> &mut Trainer<M> {
-        &mut self.trainers[0]
+    /// As [`Trainer::check`], of every replica.
+    ///
+    /// # Errors
+    /// As [`Trainer::check`].
+    pub(super) fn check(&mut self) -> Result<()> {
+        self.trainers.iter_mut().try_for_each(Trainer::check)
     }
 
     /// The replicas of the module.
@@ -61,11 +74,15 @@ impl<M: Module> Replicas<M> {
         let chosen: Vec<bool> = each[0].iter().map(Option::is_some).collect();
         let joined = self.trainers.iter().zip(each);
         let joined = joined.map(|(trainer, parts)| trainer.layout.join(parts));
-        let means = mean(joined.collect());
+        let joined = joined.collect();
+        let means = match self.collective {
+            true => all_reduced(joined),
+            false => mean(joined),
+        };
         let trainers = (self.trainers.into_iter().zip(means))
             .map(|(trainer, mean)| trainer.step_along(mean, &chosen))
             .collect();
-        Self { trainers }
+        Self { trainers, ..self }
     }
 }
 
@@ -81,12 +98,8 @@ impl<M: Module> Resumable for Replicas<M> {
     }
 }
 
-/// The mean of `vectors` `[n]`, one on each device, on each of these devices.
+/// The mean of `vectors` `[n]`, one on each device, on each of these devices, computed on the first.
 fn mean(vectors: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
-    #[cfg(feature = "cuda")]
-    if let Some(means) = all_reduced(&vectors) {
-        return means;
-    }
     let devices: Vec<Device> = vectors.iter().map(Tensor::device).collect();
     let count = vectors.len() as f64;
     let on_first = vectors.into_iter().map(|v| v.to_device(&devices[0]));
@@ -95,20 +108,31 @@ fn mean(vectors: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
     on_each.collect()
 }
 
-/// The same by the collective operations of NVIDIA GPUs; None if `vectors` are not on several of them.
+/// The same by the collective operations of NVIDIA GPUs, which need NCCL.
 #[cfg(feature = "cuda")]
-fn all_reduced(vectors: &[Tensor<1>]) -> Option<Vec<Tensor<1>>> {
+fn all_reduced(vectors: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
     use burn::tensor::distributed::{ReduceOperation, all_reduce};
-    use burn::tensor::{DeviceType, Tensor};
-    let gpus = Device::enumerate(DeviceType::Cuda).into_vec();
     let devices: Vec<Device> = vectors.iter().map(Tensor::device).collect();
-    let distinct = (1..devices.len()).all(|i| !devices[..i].contains(&devices[i]));
-    if !distinct || !devices.iter().all(|device| gpus.contains(device)) {
-        return None;
-    }
     // every replica takes part before the first result is asked for
-    let begun: Vec<_> = (vectors.iter())
-        .map(|v| all_reduce(v.clone(), ReduceOperation::Mean, devices.clone()))
+    let begun: Vec<_> = (vectors.into_iter())
+        .map(|v| all_reduce(v, ReduceOperation::Mean, devices.clone()))
         .collect();
-    Some(begun.into_iter().map(|mean| mean.resolve()).collect())
+    begun.into_iter().map(|mean| mean.resolve()).collect()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn all_reduced(vectors: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+    mean(vectors)
+}
+
+#[cfg(feature = "cuda")]
+fn are_different_nvidia_gpus(devices: &[&Device]) -> bool {
+    let gpus = Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec();
+    let different = (1..devices.len()).all(|i| !devices[..i].contains(&devices[i]));
+    devices.len() > 1 && different && devices.iter().all(|device| gpus.contains(device))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn are_different_nvidia_gpus(_: &[&Device]) -> bool {
+    false
 }

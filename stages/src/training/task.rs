@@ -209,7 +209,7 @@ pub fn train_for_the_best<M: Module, T: Task<M, N>, const N: usize>(
         let evaluate = done % evaluate_every == 0 || done == steps;
         if evaluate || done % LOG_EVERY == 0 {
             let means = RunningMean::take_all(recent.each_mut(), step);
-            let means = unless_before([replicas.first_mut().check(), task.check()], means)?;
+            let means = unless_before([replicas.check(), task.check()], means)?;
             let mut held_out = [f64::NAN; N];
             if evaluate {
                 let averaged = replicas.first().averaged();

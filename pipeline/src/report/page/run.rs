@@ -87,7 +87,7 @@ fn meta(found: &RunView) -> String {
         parts.push(format!("from {}", record.file.display()));
     } else if let Some(experiment) = &found.experiment {
         parts.push(format!("seed {}", experiment.seed));
-        parts.push(format!("on {}", experiment.device));
+        parts.push(format!("on {}", experiment.device_names().join(", ")));
     }
     parts.join(" · ")
 }

@@ -382,7 +382,7 @@ fn an_entropy_is_taken_off_in_nats_for_each_element_of_latents() {
     }
 }
 
-/// Fails if a term or its gradient is wrong on a device other than the CPU, which fused operations do not cover.
+/// Fails if a term or its gradient is wrong where operations are not fused, as on a GPU.
 #[cfg(feature = "wgpu-untuned")]
 #[test]
 fn every_term_and_its_gradient_are_alike_on_another_device() {

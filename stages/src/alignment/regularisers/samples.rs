@@ -3,8 +3,8 @@
 use super::kind::Given;
 use super::sampling::Sampling;
 use crate::error::Result;
-use crate::tensors::from_f32;
-use burn::tensor::{Int, Tensor, TensorData};
+use crate::tensors::{from_f32, indices};
+use burn::tensor::Tensor;
 use rand::seq::index::sample;
 use rand_pcg::Pcg64;
 
@@ -74,11 +74,8 @@ impl<'a> Samples<'a> {
         if rows <= self.batch {
             return latents;
         }
-        let chosen: Vec<i32> = (sample(rng, rows, self.batch).iter())
-            .map(|row| row as i32)
-            .collect();
-        let chosen = TensorData::new(chosen, [self.batch]);
-        let chosen = Tensor::<1, Int>::from_data(chosen, &latents.device());
+        let chosen = sample(rng, rows, self.batch);
+        let chosen = indices(chosen.iter(), &latents.device());
         latents.select(0, chosen)
     }
 }

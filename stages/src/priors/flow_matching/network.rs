@@ -19,7 +19,7 @@
 use super::config::VelocityNetworkConfig;
 use crate::fused::{self, BlockWeights, NORM_EPSILON, plain};
 use crate::random::Streams;
-use crate::tensors::from_f64;
+use crate::tensors::{from_f64, indices};
 use crate::training::{MatmulPrecision, initialise};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
@@ -386,8 +386,8 @@ impl VelocityNetwork {
     /// The modulations of `times` `[K]`, repeated for each point of a group `x` [K, m, d]: [K m, ..].
     pub(super) fn modulations_of_points(&self, x: &Tensor<3>, times: &[f64]) -> Modulations {
         let [groups, points, _] = x.dims();
-        let rows = (0..groups).flat_map(|k| vec![k as i64; points]);
-        let rows = Tensor::<1, Int>::from_data(&rows.collect::<Vec<_>>()[..], &self.device());
+        let rows = (0..groups).flat_map(|k| std::iter::repeat_n(k, points));
+        let rows = indices(rows, &self.device());
         self.modulations(times, MatmulPrecision::F32).select(rows)
     }
 
