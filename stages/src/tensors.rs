@@ -4,31 +4,6 @@ use crate::error::{Error, Result};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
-/// Transfers of this thread, counted in tests.
-#[cfg(test)]
-pub mod transfers {
-    use std::cell::Cell;
-
-    thread_local! {
-        /// Numbers of transfers to and from devices.
-        static COUNTS: Cell<[usize; 2]> = const { Cell::new([0; 2]) };
-    }
-
-    /// Transfers to devices, and reads from them, since the start of the thread.
-    pub fn so_far() -> [usize; 2] {
-        COUNTS.get()
-    }
-
-    pub(super) const WRITE: usize = 0;
-    pub(super) const READ: usize = 1;
-
-    pub(super) fn count(which: usize) {
-        let mut counts = COUNTS.get();
-        counts[which] += 1;
-        COUNTS.set(counts);
-    }
-}
-
 /// Host values as a tensor of shape `dims` in f32.
 pub fn from_f32<const D: usize>(values: Vec<f32>, dims: [usize; D], device: &Device) -> Tensor<D> {
     #[cfg(test)]
@@ -128,4 +103,29 @@ pub fn cast<M: Module>(module: M, dtype: DType) -> M {
         }
     }
     module.map(&mut Cast(dtype))
+}
+
+/// Transfers of this thread, counted in tests.
+#[cfg(test)]
+pub mod transfers {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Numbers of transfers to and from devices.
+        static COUNTS: Cell<[usize; 2]> = const { Cell::new([0; 2]) };
+    }
+
+    /// Transfers to devices, and reads from them, since the start of the thread.
+    pub fn so_far() -> [usize; 2] {
+        COUNTS.get()
+    }
+
+    pub(super) const WRITE: usize = 0;
+    pub(super) const READ: usize = 1;
+
+    pub(super) fn count(which: usize) {
+        let mut counts = COUNTS.get();
+        counts[which] += 1;
+        COUNTS.set(counts);
+    }
 }

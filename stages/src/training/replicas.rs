@@ -6,6 +6,7 @@ use super::optimiser::Trainer;
 use crate::error::Result;
 use crate::persist::{Resumable, Snapshot};
 use burn::module::Module;
+use burn::tensor::distributed::{ReduceOperation, all_reduce};
 use burn::tensor::{Device, Tensor};
 
 /// Trainers of the same module that take the same steps, one on each device; at least one.
@@ -109,20 +110,13 @@ fn mean(vectors: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
 }
 
 /// The same by the collective operations of NVIDIA GPUs, which need NCCL.
-#[cfg(feature = "cuda")]
 fn all_reduced(vectors: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
-    use burn::tensor::distributed::{ReduceOperation, all_reduce};
     let devices: Vec<Device> = vectors.iter().map(Tensor::device).collect();
     // every replica takes part before the first result is asked for
     let begun: Vec<_> = (vectors.into_iter())
         .map(|v| all_reduce(v, ReduceOperation::Mean, devices.clone()))
         .collect();
     begun.into_iter().map(|mean| mean.resolve()).collect()
-}
-
-#[cfg(not(feature = "cuda"))]
-fn all_reduced(vectors: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
-    mean(vectors)
 }
 
 #[cfg(feature = "cuda")]
