@@ -57,10 +57,7 @@ fn run(
         None => prepare_one(planned, &upstream, workshop)?
             .expect("a stage waits only for what is not made"),
     };
-    let devices = match planned.config.shared() {
-        Some(_) => workshop.devices.len(),
-        None => 1,
-    };
+    let devices = workshop.devices_for(planned.config.as_ref()).len();
     workshop.fill(&planned.key, devices, warnings, |context| {
         ready.run(&upstream, context)
     })

@@ -17,6 +17,7 @@ use latent_align_stages::devices::DeviceChoice;
 use latent_align_stages::figures::PEAK_MEMORY;
 use latent_align_stages::persist::Snapshot;
 use latent_align_stages::random::Streams;
+use latent_align_stages::stages::StageConfig;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,6 +41,14 @@ impl Workshop<'_> {
     pub fn monitor(&self, stage: Stage, dir: Option<&Path>) -> StageMonitor<'_> {
         let run = self.run.clone();
         StageMonitor::new(self.console, &self.signals, stage.name(), dir, run)
+    }
+
+    /// The devices that a stage uses: all if its training shares each batch, otherwise the first.
+    pub fn devices_for(&self, config: &dyn StageConfig) -> &[DeviceChoice] {
+        match config.shared() {
+            Some(_) => &self.devices,
+            None => &self.devices[..1],
+        }
     }
 
     /// Makes the artifact of `key` by `work` on the first `devices` devices, unless another process has made it

@@ -116,10 +116,7 @@ fn ready(plan: &Plan, workshop: &Workshop) -> Result<Vec<Option<compute::Checked
         let mut problems = Problems::new();
         for planned in plan.to_run() {
             let asked = Vec::from_iter(planned.config.numbers());
-            let used = match planned.config.shared() {
-                Some(_) => opened.len(),
-                None => 1,
-            };
+            let used = workshop.devices_for(planned.config.as_ref()).len();
             problems.section(planned.key.stage.section(), |problems| {
                 for (device, name) in opened.iter().zip(&workshop.devices).take(used) {
                     check_numbers(device, &name.to_string(), &asked, problems);

@@ -42,6 +42,8 @@ pub(super) struct Step {
     pub(super) decay: f64,
     /// Decay of the average.
     pub(super) average: f64,
+    /// The largest global norm of a gradient.
+    pub(super) clip: f64,
 }
 
 impl Step {
@@ -51,50 +53,49 @@ impl Step {
     }
 }
 
-/// `module` after one step along its `gradients`, each flat, in the module's order, clipped to the global norm
-/// `largest`; and that norm `[1]` before clipping. A parameter without a gradient, and its state, stay as they are.
-/// Returns no norm if there is no gradient.
+/// The gradient of a step.
+#[allow(clippy::large_enum_variant)] // there is one at a time
+pub(super) enum Gradient {
+    /// Of each parameter that has one, flat, in the module's order.
+    Each(Vec<Option<Tensor<1>>>),
+    /// One flat vector, of the parameters that are `chosen`.
+    Joined {
+        vector: Tensor<1>,
+        chosen: Vec<bool>,
+    },
+}
+
+/// `module` after one step along `gradient`, clipped to the global norm of `step`; and the norm `[1]` before clipping.
+/// A parameter without a gradient, and its state, stay as they are. Returns no norm if there is no gradient.
 pub(super) fn update<M: Module>(
     module: M,
     layout: &Layout,
-    gradients: Vec<Option<Tensor<1>>>,
-    largest: f64,
+    gradient: Gradient,
     state: &mut State,
     step: Step,
 ) -> (M, Option<Tensor<1>>) {
-    if gradients.iter().all(Option::is_none) {
+    let chosen = match &gradient {
+        Gradient::Each(each) => each.iter().map(Option::is_some).collect(),
+        Gradient::Joined { chosen, .. } => chosen.clone(),
+    };
+    if !chosen.contains(&true) {
         return (module, None);
     }
-    let (module, norm) = match gradients.iter().flatten().all(is_fused) {
-        true => in_place(module, layout, gradients, largest, state, step),
-        false => {
-            let chosen: Vec<bool> = gradients.iter().map(Option::is_some).collect();
-            let gradient = layout.join(gradients);
-            on_vectors(module, layout, gradient, &chosen, largest, state, step)
+    let (module, norm) = match gradient {
+        Gradient::Each(each) if each.iter().flatten().all(is_fused) => {
+            in_place(module, layout, each, state, step)
         }
+        Gradient::Joined { vector, .. } if is_fused(&vector) => in_place(
+            module,
+            layout,
+            layout.chosen_parts(vector, &chosen),
+            state,
+            step,
+        ),
+        Gradient::Each(each) => on_vectors(module, layout, layout.join(each), &chosen, state, step),
+        Gradient::Joined { vector, .. } => on_vectors(module, layout, vector, &chosen, state, step),
     };
     (module, Some(norm))
-}
-
-/// [`update`] along `gradient`, a flat vector, of the parameters that are `chosen`.
-pub(super) fn update_along<M: Module>(
-    module: M,
-    layout: &Layout,
-    gradient: Tensor<1>,
-    chosen: &[bool],
-    largest: f64,
-    state: &mut State,
-    step: Step,
-) -> (M, Option<Tensor<1>>) {
-    if !is_fused(&gradient) {
-        let (module, norm) = on_vectors(module, layout, gradient, chosen, largest, state, step);
-        return (module, Some(norm));
-    }
-    let parts = layout.parts(gradient).into_iter().zip(chosen);
-    let gradients = parts
-        .map(|(part, &chosen)| chosen.then_some(part))
-        .collect();
-    update(module, layout, gradients, largest, state, step)
 }
 
 /// The factor that limits gradients of `norm` to `largest`, `min(1, largest / norm)` `[1]`.
@@ -107,7 +108,6 @@ fn in_place<M: Module>(
     module: M,
     layout: &Layout,
     gradients: Vec<Option<Tensor<1>>>,
-    largest: f64,
     state: &mut State,
     step: Step,
 ) -> (M, Tensor<1>) {
@@ -120,7 +120,7 @@ fn in_place<M: Module>(
         corrections: corrections.map(|c| c as f32),
         epsilon: EPSILON as f32,
         decay: step.decay as f32,
-        factor: flex_ref(clipping(norm.clone(), largest), |factor| factor[0]),
+        factor: flex_ref(clipping(norm.clone(), step.clip), |factor| factor[0]),
         average: step.average as f32,
     };
     let mut all: Vec<&mut Tensor<1>> = weights.iter_mut().flatten().collect();
@@ -158,18 +158,17 @@ fn norm(gradients: &[Option<Tensor<1>>]) -> Tensor<1> {
     Tensor::from_data([square.sqrt()], &device)
 }
 
-/// [`update_along`] with Burn's operations.
+/// [`update`] with Burn's operations, along a flat vector of the parameters that are `chosen`.
 fn on_vectors<M: Module>(
     module: M,
     layout: &Layout,
     gradient: Tensor<1>,
     chosen: &[bool],
-    largest: f64,
     state: &mut State,
     step: Step,
 ) -> (M, Tensor<1>) {
     let norm = gradient.clone().square().sum().sqrt();
-    let factor = clipping(norm.clone(), largest);
+    let factor = clipping(norm.clone(), step.clip);
     let weights = layout.weights(&module);
     let nothing = || Tensor::empty([0], &layout.device);
     let kept = State {
@@ -189,10 +188,10 @@ fn on_vectors<M: Module>(
             average: layout.merge(new.average, kept.average, chosen),
         },
     };
-    let parts = (layout.parts(weights).into_iter().zip(chosen))
-        .map(|(part, &chosen)| chosen.then_some(part))
-        .collect();
-    (layout.put(module, parts), norm)
+    (
+        layout.put(module, layout.chosen_parts(weights, chosen)),
+        norm,
+    )
 }
 
 /// AdamW on vectors `[n]`: the weights after one step along `-factor * gradient`, and the new state.
@@ -240,13 +239,12 @@ mod tests {
         module: Linear,
         layout: &Layout,
         gradients: Vec<Option<Tensor<1>>>,
-        largest: f64,
         state: &mut State,
         step: Step,
     ) -> (Linear, Tensor<1>) {
         let chosen: Vec<bool> = gradients.iter().map(Option::is_some).collect();
         let gradient = layout.join(gradients);
-        on_vectors(module, layout, gradient, &chosen, largest, state, step)
+        on_vectors(module, layout, gradient, &chosen, state, step)
     }
 
     /// Three steps with both ways. In the second step the bias has no gradient.
@@ -266,6 +264,7 @@ mod tests {
                 number,
                 decay: 0.1,
                 average: 0.6,
+                clip: 0.3,
             };
             let gradient = |name: &str, n| {
                 let values = Streams::new(7).normal(name, number, n);
@@ -279,7 +278,7 @@ mod tests {
                     gradient("weight", 70_000),
                     gradient("bias", 70).filter(|_| number != 2),
                 ];
-                let (new, norm) = way(module.clone(), &layout, gradients, 0.3, state, step);
+                let (new, norm) = way(module.clone(), &layout, gradients, state, step);
                 *module = new;
                 norms.push(to_f32(norm).unwrap()[0]);
             }
@@ -319,21 +318,12 @@ mod tests {
                 number: 1,
                 decay: 0.5,
                 average: 0.5,
+                clip: 1.0,
             };
-            let (moved, _) = way(
-                start.clone(),
-                &layout,
-                gradients(&start),
-                1.0,
-                &mut state,
-                step,
-            );
+            let (moved, _) = way(start.clone(), &layout, gradients(&start), &mut state, step);
             let bias = |module: &Linear| to_f32(module.bias.as_ref().unwrap().val()).unwrap();
             assert_eq!(bias(&moved), bias(&start));
-            let averaged = layout.put(
-                start.clone().valid(),
-                layout.parts(state.average).into_iter().map(Some).collect(),
-            );
+            let averaged = layout.put(start.clone().valid(), layout.parts(state.average));
             assert_eq!(bias(&averaged), bias(&start));
             let weight = |module: &Linear| to_f32(module.weight.val()).unwrap();
             assert_ne!(weight(&moved), weight(&start));

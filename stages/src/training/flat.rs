@@ -154,21 +154,30 @@ impl Layout {
         self.join(look.0)
     }
 
-    /// The parts of a vector in the module's order: views where the device allows it, copies on the CPU, since its
-    /// fused operations would copy a view each time.
-    pub(super) fn parts(&self, vector: Tensor<1>) -> Vec<Tensor<1>> {
+    /// The parts of a vector in the module's order, for [`Self::put`]: views where the device allows it, copies on the
+    /// CPU, since its fused operations would copy a view each time.
+    pub(super) fn parts(&self, vector: Tensor<1>) -> Vec<Option<Tensor<1>>> {
+        self.chosen_parts(vector, &vec![true; self.parameters.len()])
+    }
+
+    /// As [`Self::parts`], of the parameters that are `chosen`.
+    pub(super) fn chosen_parts(
+        &self,
+        vector: Tensor<1>,
+        chosen: &[bool],
+    ) -> Vec<Option<Tensor<1>>> {
+        let ranges = self.ranges().zip(chosen);
+        let ranges = ranges.map(|(range, chosen)| chosen.then_some(range));
         if !is_fused(&vector) {
-            return self
-                .ranges()
-                .map(|range| vector.clone().slice(range))
-                .collect();
+            let part = |range| vector.clone().slice(range);
+            return ranges.map(|range| range.map(part)).collect();
         }
         flex_ref(vector, |values| {
             let part = |range: Range<usize>| {
                 let count = range.len();
                 from_f32(values[range].to_vec(), [count], &self.device)
             };
-            self.ranges().map(part).collect()
+            ranges.map(|range| range.map(part)).collect()
         })
     }
 
@@ -238,7 +247,8 @@ fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
     tensor.reshape([count])
 }
 
-fn without_autodiff<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+/// Detaches a tensor from the graph.
+pub(super) fn without_autodiff<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
     match tensor.device().is_autodiff() {
         true => tensor.inner(),
         false => tensor,

@@ -1,7 +1,7 @@
 //! AdamW with warm-up, cosine decay, clipping of the global gradient norm, and a moving average of
 //! the weights.
 
-use super::adamw::{State, Step, update, update_along};
+use super::adamw::{Gradient, State, Step, update};
 use super::config::OptimiserConfig;
 use super::divergence::finite;
 use super::flat::{self, Layout};
@@ -83,23 +83,12 @@ impl<M: Module> Trainer<M> {
 
     /// One optimiser step. Nothing is read back from the device.
     pub fn step(self, gradients: Gradients) -> Self {
-        let gradients = flat::gradients(&self.module, gradients);
-        self.updated(|module, layout, clip, state, step| {
-            update(module, layout, gradients, clip, state, step)
-        })
+        let each = flat::gradients(&self.module, gradients);
+        self.step_along(Gradient::Each(each))
     }
 
-    /// One optimiser step along `gradient`, a flat vector, of the parameters that are `chosen`.
-    pub(super) fn step_along(self, gradient: Tensor<1>, chosen: &[bool]) -> Self {
-        self.updated(|module, layout, clip, state, step| {
-            update_along(module, layout, gradient, chosen, clip, state, step)
-        })
-    }
-
-    fn updated(
-        mut self,
-        update: impl FnOnce(M, &Layout, f64, &mut State, Step) -> (M, Option<Tensor<1>>),
-    ) -> Self {
+    /// One optimiser step along `gradient`.
+    pub(super) fn step_along(mut self, gradient: Gradient) -> Self {
         let rate = learning_rate(&self.config, self.step, self.steps);
         self.step += 1;
         // Early weights are far from the final ones, so the average forgets them faster.
@@ -110,9 +99,9 @@ impl<M: Module> Trainer<M> {
             number: self.step,
             decay: self.config.weight_decay,
             average: self.config.ema.min(warm),
+            clip: self.config.gradient_clip,
         };
-        let (clip, state) = (self.config.gradient_clip, &mut self.state);
-        let (module, norm) = update(self.module, &self.layout, clip, state, step);
+        let (module, norm) = update(self.module, &self.layout, gradient, &mut self.state, step);
         self.module = module;
         self.norms.extend(norm);
         self
@@ -146,7 +135,6 @@ impl<M: Module> Trainer<M> {
     /// The module with averaged weights, without autodiff.
     pub fn averaged(&self) -> M {
         let parts = self.layout.parts(self.state.average.clone());
-        let parts = parts.into_iter().map(Some).collect();
         self.layout.put(self.module.valid(), parts)
     }
 

@@ -1,6 +1,7 @@
 //! Data-parallel training: replicas of a module on several devices, each with an equal share of every batch. The
 //! mean of their gradients is that of the whole batch, so that all of them take the step of a single device.
 
+use super::adamw::Gradient;
 use super::flat;
 use super::optimiser::Trainer;
 use crate::error::Result;
@@ -81,7 +82,10 @@ impl<M: Module> Replicas<M> {
             false => mean(joined),
         };
         let trainers = (self.trainers.into_iter().zip(means))
-            .map(|(trainer, mean)| trainer.step_along(mean, &chosen))
+            .map(|(trainer, vector)| {
+                let chosen = chosen.clone();
+                trainer.step_along(Gradient::Joined { vector, chosen })
+            })
             .collect();
         Self { trainers, ..self }
     }

@@ -40,7 +40,6 @@ impl<M: Module> Resumable for Trainer<M> {
             average: read(AVERAGE)?,
         };
         let weights = self.layout.parts(read(WEIGHTS)?);
-        let weights = weights.into_iter().map(Some).collect();
         self.module = self.layout.put(self.module.clone(), weights);
         (self.step, self.state) = (step, state);
         Ok(())

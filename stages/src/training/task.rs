@@ -2,6 +2,7 @@
 
 use super::best::Best;
 use super::divergence::{finite, unless_before};
+use super::flat::without_autodiff;
 use super::optimiser::Trainer;
 use super::replicas::Replicas;
 use super::running_mean::RunningMean;
@@ -281,14 +282,6 @@ fn means_of<const N: usize>(shares: Vec<[Option<Tensor<1>>; N]>) -> [Option<Tens
     match count {
         1.0 => sums,
         _ => sums.map(|sum| sum.map(|sum| sum / count)),
-    }
-}
-
-/// A figure, detached from the graph.
-fn without_autodiff(term: Tensor<1>) -> Tensor<1> {
-    match term.device().is_autodiff() {
-        true => term.inner(),
-        false => term,
     }
 }
 
