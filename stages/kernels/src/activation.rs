@@ -26,6 +26,34 @@ pub(crate) fn exponential(x: f32) -> f32 {
     p * f32::from_bits((exponent << 23) as u32)
 }
 
+/// `s(x) = 1 / (1 + exp(-x))`.
+#[inline(always)]
+pub(crate) fn logistic(x: f32) -> f32 {
+    1.0 / (1.0 + exponential(-x))
+}
+
+/// `ln(1 + exp(x)) = max(x, 0) + ln(1 + e)` with e = exp(-|x|), to 2e-7: `ln(1 + e) = 2 artanh(e / (2 + e))`, its series to
+/// the eleventh power of an argument of at most 1/3.
+#[inline(always)]
+pub(crate) fn softplus(x: f32) -> f32 {
+    let e = exponential(-x.abs());
+    let t = e / (2.0 + e);
+    let square = t * t;
+    let mut p = 1.0 / 11.0;
+    p = p * square + 1.0 / 9.0;
+    p = p * square + 1.0 / 7.0;
+    p = p * square + 1.0 / 5.0;
+    p = p * square + 1.0 / 3.0;
+    p = p * square + 1.0;
+    x.max(0.0) + 2.0 * t * p
+}
+
+/// The hyperbolic tangent, to 1e-7.
+#[inline(always)]
+pub(crate) fn tanh(x: f32) -> f32 {
+    2.0 / (1.0 + exponential(-2.0 * x)) - 1.0
+}
+
 /// SiLU of `x`.
 #[inline(always)]
 pub(crate) fn silu_of(x: f32) -> f32 {

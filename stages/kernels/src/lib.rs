@@ -26,6 +26,7 @@ mod logistic;
 mod lstm;
 mod matmul;
 mod parallel;
+mod row_map;
 mod shared;
 mod slope;
 mod tangents;
@@ -51,5 +52,6 @@ pub use logistic::{
 };
 pub use lstm::{Lstm, LstmGradient, LstmKept};
 pub use matmul::{Matrix, product, product_bias_silu, product_plus_bias};
+pub use row_map::RowMap;
 pub use slope::slope_gradient;
 pub use tangents::Tangents;

@@ -1,32 +1,10 @@
 //! Gates `v s(g)` with the logistic function s, Bernoulli losses `softplus(l) - x l` of logits l and data x, and
 //! their derivatives.
 
-use crate::activation::exponential;
+use crate::activation::{exponential, logistic, softplus};
 use crate::elementwise::{each_three, each_two};
 use crate::level::for_each_level;
 use std::mem::MaybeUninit;
-
-/// `s(x) = 1 / (1 + exp(-x))`.
-#[inline(always)]
-fn logistic(x: f32) -> f32 {
-    1.0 / (1.0 + exponential(-x))
-}
-
-/// `ln(1 + exp(x)) = max(x, 0) + ln(1 + e)` with e = exp(-|x|), to 2e-7: `ln(1 + e) = 2 artanh(e / (2 + e))`, its series to
-/// the eleventh power of an argument of at most 1/3.
-#[inline(always)]
-fn softplus(x: f32) -> f32 {
-    let e = exponential(-x.abs());
-    let t = e / (2.0 + e);
-    let square = t * t;
-    let mut p = 1.0 / 11.0;
-    p = p * square + 1.0 / 9.0;
-    p = p * square + 1.0 / 7.0;
-    p = p * square + 1.0 / 5.0;
-    p = p * square + 1.0 / 3.0;
-    p = p * square + 1.0;
-    x.max(0.0) + 2.0 * t * p
-}
 
 for_each_level! {
     fn gated_chunk(value: &[f32], gate: &[f32], out: &mut [MaybeUninit<f32>]) {

@@ -7,7 +7,7 @@
 //!
 //! Rows are ordered by position, then by sequence.
 
-use crate::activation::exponential;
+use crate::activation::{logistic, tanh};
 use crate::level::for_each_level;
 use crate::matmul::{Matrix, product};
 use crate::parallel::*;
@@ -38,18 +38,6 @@ pub struct LstmGradient {
 
 /// Rows per task.
 const TASK: usize = 32;
-
-/// `s(x)`.
-#[inline(always)]
-fn logistic(x: f32) -> f32 {
-    1.0 / (1.0 + exponential(-x))
-}
-
-/// Accurate to 1e-7.
-#[inline(always)]
-fn tanh(x: f32) -> f32 {
-    2.0 / (1.0 + exponential(-2.0 * x)) - 1.0
-}
 
 /// Splits `row` into four parts of equal length.
 #[inline(always)]

@@ -13,7 +13,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 use latent_align_kernels::{
-    Kept, LstmKept, Matrix, Moments, bernoulli_by_data, bernoulli_by_logit, gated_by_gate,
+    Kept, LstmKept, Matrix, Moments, RowMap, bernoulli_by_data, bernoulli_by_logit, gated_by_gate,
     gated_by_value, gelu_gradient, layer_norm_gradient, product, side_by_side, silu_gradient,
     slope_gradient, sum_of_rows,
 };
@@ -109,6 +109,20 @@ impl<C: CheckpointStrategy> FusedOperations for Autodiff<Flex, C> {
             OpsKind::Tracked(node) => {
                 node.finish((weight, begin, out.clone(), Arc::new(kept)), out)
             }
+            OpsKind::UnTracked(node) => node.finish(out),
+        }
+    }
+
+    fn fused_row_map(z: Node, given: Node, map: RowMap) -> Node {
+        let ((z, z_node), (given, given_node)) = (z.into_parts(), given.into_parts());
+        let (z, given) = (whole(z), whole(given));
+        let out = Flex::fused_row_map(z.clone(), given.clone(), map);
+        match RowMapGradient
+            .prepare::<C>([z_node, given_node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(node) => node.finish((z, given, map), out),
             OpsKind::UnTracked(node) => node.finish(out),
         }
     }
@@ -346,6 +360,26 @@ impl Backward<Flex, 3> for LstmGradient {
         for (node, (gradient, shape)) in ops.parents.into_iter().zip(gradients) {
             if let Some(node) = node {
                 grads.register::<Flex>(node.id, tensor(gradient, shape));
+            }
+        }
+    }
+}
+
+/// Of a function of rows.
+#[derive(Debug)]
+struct RowMapGradient;
+
+impl Backward<Flex, 2> for RowMapGradient {
+    type State = (FlexTensor, FlexTensor, RowMap);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dout = whole(grads.consume::<Flex>(&ops.node));
+        let (z, given, map) = ops.state;
+        let [rows, _] = dims(&z);
+        let (dz, dgiven) = map.gradient(values(&z), values(&given), values(&dout), rows);
+        for (node, (gradient, of)) in ops.parents.into_iter().zip([(dz, z), (dgiven, given)]) {
+            if let Some(node) = node {
+                grads.register::<Flex>(node.id, tensor(gradient, dims(&of)));
             }
         }
     }

@@ -20,6 +20,7 @@ use burn::tensor::Tensor;
 pub use flex::{flex_mut, flex_ref, flex_refs, is_fused};
 pub use images::{channels_first, channels_last, convolution, transposed_convolution};
 use latent_align_kernels as kernels;
+pub use latent_align_kernels::RowMap;
 use operations::FusedOperations;
 pub use tangents::{block_tangents, block_trace, modulated_norm_tangents, without_graph};
 pub use weights::{BlockWeights, NORM_EPSILON};
@@ -136,6 +137,15 @@ pub fn lstm(gates: Tensor<2>, weight: Tensor<2>, begin: Tensor<2>) -> Tensor<2> 
         gates.into_dispatch(),
         weight.into_dispatch(),
         begin.into_dispatch(),
+    ))
+}
+
+/// A function of the rows of `z` [n, M] and `given` [n, k], both on the CPU and in f32 ([`is_fused`]).
+pub fn row_map(z: Tensor<2>, given: Tensor<2>, map: RowMap) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_row_map(
+        z.into_dispatch(),
+        given.into_dispatch(),
+        map,
     ))
 }
 

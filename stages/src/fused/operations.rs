@@ -6,7 +6,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Flex, backend_extension};
 use latent_align_kernels::{
-    Attention, Block, LayerNorm, Lstm, LstmKept, Matrix, Moments, bernoulli, gated, gelu,
+    Attention, Block, LayerNorm, Lstm, LstmKept, Matrix, Moments, RowMap, bernoulli, gated, gelu,
     layer_norm, product_bias_silu, product_plus_bias, silu,
 };
 
@@ -47,6 +47,13 @@ pub trait FusedOperations: Backend {
         gates: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         begin: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// A function of rows.
+    fn fused_row_map(
+        z: FloatTensor<Self>,
+        given: FloatTensor<Self>,
+        map: RowMap,
     ) -> FloatTensor<Self>;
 
     /// `(1 + scale) * norm(x) + shift`.
@@ -110,6 +117,13 @@ impl FusedOperations for Flex {
 
     fn fused_lstm(gates: FlexTensor, weight: FlexTensor, begin: FlexTensor) -> FlexTensor {
         lstm_states(&whole(gates), &whole(weight), &whole(begin)).0
+    }
+
+    fn fused_row_map(z: FlexTensor, given: FlexTensor, map: RowMap) -> FlexTensor {
+        let (z, given) = (whole(z), whole(given));
+        let ([rows, size], [_, count]) = (dims(&z), dims(&given));
+        let out = map.forward(values(&z), values(&given), rows);
+        tensor(out, [rows, map.width(size, count)])
     }
 
     fn fused_modulated_norm(x: FlexTensor, modulation: FlexTensor) -> FlexTensor {

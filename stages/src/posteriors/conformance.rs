@@ -6,7 +6,7 @@ use crate::numerics::{mean, standard_error};
 use crate::persist::{load_weights, save_weights};
 use crate::priors::normal_nll;
 use crate::random::normal;
-use crate::tensors::{cast, from_f64, to_f64};
+use crate::tensors::{cast, from_f32, from_f64, to_f64};
 use crate::training::perturb;
 use burn::module::{ModuleVisitor, Param};
 use burn::tensor::{DType, Gradients};
@@ -356,31 +356,70 @@ fn what_was_saved_draws_as_before_and_a_configuration_reads_back() {
     }
 }
 
-/// Fails if a draw or its density is wrong where operations are not fused, as on a GPU.
+/// Draws, their densities and divergences, and the gradients of a number that depends on all of them, with respect to
+/// means and others.
+fn everything(
+    config: &PosteriorConfig,
+    shape: PointShape,
+    device: &Device,
+    dtype: DType,
+) -> Vec<f64> {
+    const ROWS: usize = 19;
+    let head = PosteriorHead::new(config, shape, Streams::new(1), device);
+    let head = cast(perturb(head, 0.3, Streams::new(2)), dtype);
+    let given = given(config, shape, ROWS).map(|values| {
+        let dims = [ROWS, values.len() / ROWS];
+        let values = values.iter().map(|x| *x as f32).collect();
+        (dims[1] > 0).then(|| from_f32(values, dims, device).cast(dtype).require_grad())
+    });
+    let posterior = head.posterior(given[0].clone().unwrap(), given[1].clone());
+    let draw = posterior.draw(&mut Streams::new(4).at("draws", 0));
+    let parts = [
+        Some(draw.latents.clone()),
+        draw.log_density(),
+        posterior.kl_to_normal(),
+    ];
+    let parts = parts.into_iter().flatten();
+    let whole = parts.map(|part| part.flatten::<1>(0, 1));
+    let whole = Tensor::cat(whole.collect(), 0);
+    let weights = Streams::new(5).normal("weights", 0, whole.dims()[0]);
+    let weights = from_f32(weights, whole.dims(), device).cast(dtype);
+    let gradients = (whole.clone() * weights).sum().backward();
+    let gradients = given.into_iter().flatten().map(|of| of.grad(&gradients));
+    let gradients = gradients.flat_map(|gradient| to_f64(gradient.unwrap()).unwrap());
+    to_f64(whole)
+        .unwrap()
+        .into_iter()
+        .chain(gradients)
+        .collect()
+}
+
+/// Fails if one pass on a CPU, or its gradient, is not that of the plain operations.
+#[test]
+fn one_pass_gives_what_plain_operations_give() {
+    let wide = PointShape {
+        tokens: 1,
+        width: 37,
+    };
+    for config in PosteriorConfig::examples() {
+        let on = |dtype| everything(&config, wide, &plain().autodiff(), dtype);
+        let (found, exact) = (on(DType::F32), on(DType::F64));
+        assert_eq!(found.len(), exact.len());
+        for (found, exact) in found.iter().zip(&exact) {
+            let off = (found - exact).abs() / exact.abs().max(1.0);
+            assert!(off < 1e-4, "{}: {found} {exact}", config.name());
+        }
+    }
+}
+
+/// Fails if a draw, its density or a gradient is wrong where operations are not fused, as on a GPU.
 #[cfg(feature = "wgpu-untuned")]
 #[test]
 fn draws_and_densities_are_alike_on_another_device() {
     let other = crate::devices::other();
     for (config, shape) in each() {
-        let [means, others] = given(&config, shape, 3);
-        let [ours, theirs] = [plain(), other.clone()].map(|device| {
-            let head = PosteriorHead::new(&config, shape, Streams::new(1), &device);
-            let head = perturb(head, 0.3, Streams::new(2));
-            let on_device = |values: &[f64]| {
-                let values: Vec<f32> = values.iter().map(|x| *x as f32).collect();
-                let columns = values.len() / 3;
-                (columns > 0).then(|| crate::tensors::from_f32(values, [3, columns], &device))
-            };
-            let posterior = head.posterior(on_device(&means).unwrap(), on_device(&others));
-            let draw = posterior.draw(&mut Streams::new(4).at("draws", 0));
-            let mut all = to_f64(draw.latents.clone()).unwrap();
-            all.extend(
-                draw.log_density()
-                    .into_iter()
-                    .flat_map(|density| to_f64(density).unwrap()),
-            );
-            all
-        });
+        let [ours, theirs] = [plain(), other.clone()]
+            .map(|device| everything(&config, shape, &device.autodiff(), DType::F32));
         assert_eq!(ours.len(), theirs.len());
         for (ours, theirs) in ours.iter().zip(&theirs) {
             let off = (ours - theirs).abs() / ours.abs().max(1.0);

@@ -14,6 +14,7 @@
 use super::gaussian::{Diagonal, START};
 use super::kind::{self, MOST_MOVED, PosteriorKind, check_row, tokens};
 use super::posterior::{Draw, Posterior};
+use crate::fused::{RowMap, is_fused, linear_layer, row_map};
 use crate::priors::PointShape;
 use crate::problems::Problems;
 use crate::random::Streams;
@@ -88,7 +89,7 @@ impl kind::Head for Head {
         let mut vectors = vec![others.clone().narrow(1, size, size)];
         for layer in &self.next {
             let last = vectors.last().expect("the first").clone();
-            vectors.push(layer.forward(last));
+            vectors.push(linear_layer(layer, last));
         }
         Box::new(Turned {
             base: Diagonal::of_rows(means, &others),
@@ -110,6 +111,10 @@ struct Turned {
 impl Turned {
     /// Reflects each row of `z` [B, M] by its vectors; returns tokens [B T, d].
     fn reflected(&self, z: Tensor<2>) -> Tensor<2> {
+        if is_fused(&z) {
+            let vectors = Tensor::cat(self.vectors.clone(), 1);
+            return tokens(row_map(z, vectors, RowMap::Reflection), self.shape);
+        }
         let z = self.vectors.iter().fold(z, |z, v| {
             let along = (v.clone() * z.clone()).sum_dim(1);
             let square = v.clone().square().sum_dim(1) + LEAST_SQUARE;

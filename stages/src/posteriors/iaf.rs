@@ -14,7 +14,8 @@ use super::gaussian::{Diagonal, START};
 use super::kind::{self, MOST_MOVED, PosteriorKind, check_row};
 use super::masked::Masked;
 use super::posterior::Posterior;
-use super::warped::{Map, Warped};
+use super::warped::{Map, Warped, in_one_pass};
+use crate::fused::{RowMap, is_fused};
 use crate::priors::PointShape;
 use crate::problems::Problems;
 use crate::random::Streams;
@@ -131,9 +132,14 @@ impl Map for Pass {
             false => rows,
             true => rows.flip([1]),
         };
-        let [s, m] = (self.network).forward(turned(z.clone()), self.context.clone());
-        let (s, m) = (turned(s) + KEPT, turned(m));
-        let log_kept = log_sigmoid(s);
+        let both = (self.network).forward(turned(z.clone()), self.context.clone());
+        if is_fused(&z) {
+            let reversed = self.backwards;
+            return in_one_pass(z, both, RowMap::Gate { reversed });
+        }
+        let [_, size] = z.dims();
+        let [s, m] = [0, size].map(|from| turned(both.clone().narrow(1, from, size)));
+        let log_kept = log_sigmoid(s + KEPT);
         let z = log_kept.clone().exp() * (z - m.clone()) + m;
         (z, log_kept.sum_dim(1))
     }

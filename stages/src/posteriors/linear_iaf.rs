@@ -14,6 +14,7 @@
 use super::gaussian::{Diagonal, START};
 use super::kind::{self, PosteriorKind, check_row, tokens};
 use super::posterior::{Draw, Posterior};
+use crate::fused::{RowMap, is_fused, row_map};
 use crate::priors::PointShape;
 use crate::problems::Problems;
 use crate::tensors::indices;
@@ -86,36 +87,50 @@ impl Head {
         }
     }
 
-    /// L [M, M, B] from the encoder's outputs [B, K M (M - 1) / 2 + logits]. Rows of data are the last axis, so
-    /// that an entry of L is gathered for all of them at once.
-    fn matrix(&self, given: Tensor<2>) -> Tensor<3> {
+    /// L from the encoder's outputs [B, K M (M - 1) / 2 + logits].
+    fn triangle(&self, given: Tensor<2>) -> Triangle {
         let ([rows, _], size, each) = (given.dims(), self.shape.elements(), self.matrices);
         let count = below_diagonal(size);
+        let fused = is_fused(&given);
         let below = match each {
             1 => given,
             _ => {
-                let weights = softmax(given.clone().narrow(1, each * count, each), 1);
+                let logits = given.clone().narrow(1, each * count, each);
                 let matrices = given.narrow(1, 0, each * count);
-                let matrices = matrices.reshape([rows, each, count]);
-                (matrices * weights.reshape([rows, each, 1]))
-                    .sum_dim(1)
-                    .squeeze_dim(1)
+                match fused {
+                    true => row_map(logits, matrices, RowMap::Mixture),
+                    false => {
+                        let weights = softmax(logits, 1).reshape([rows, each, 1]);
+                        let matrices = matrices.reshape([rows, each, count]);
+                        (matrices * weights).sum_dim(1).squeeze_dim(1)
+                    }
+                }
             }
         };
-        // each entry is one below the diagonal, or one of the two constants after them
-        let below = below.transpose();
-        let [zero, one] = [0.0, 1.0].map(|value| below.full_like(value).narrow(0, 0, 1));
-        let numbers = Tensor::cat(vec![below, zero, one], 0);
-        let places = (0..size).flat_map(|i| {
-            (0..size).map(move |j| match j {
-                _ if j < i => below_diagonal(i) + j,
-                _ if j == i => count + 1,
-                _ => count,
-            })
-        });
-        let places = indices(places, &numbers.device());
-        numbers.select(0, places).reshape([size, size, rows])
+        match fused {
+            true => Triangle::Rows(below),
+            false => Triangle::Whole(whole(below, size)),
+        }
     }
+}
+
+/// L [M, M, B] from its entries `below` the diagonal [B, M (M - 1) / 2], row by row. Rows of data are the last axis,
+/// so that an entry of L is gathered for all of them at once.
+fn whole(below: Tensor<2>, size: usize) -> Tensor<3> {
+    let [rows, count] = below.dims();
+    // each entry is one below the diagonal, or one of the two constants after them
+    let below = below.transpose();
+    let [zero, one] = [0.0, 1.0].map(|value| below.full_like(value).narrow(0, 0, 1));
+    let numbers = Tensor::cat(vec![below, zero, one], 0);
+    let places = (0..size).flat_map(|i| {
+        (0..size).map(move |j| match j {
+            _ if j < i => below_diagonal(i) + j,
+            _ if j == i => count + 1,
+            _ => count,
+        })
+    });
+    let places = indices(places, &numbers.device());
+    numbers.select(0, places).reshape([size, size, rows])
 }
 
 impl kind::Head for Head {
@@ -124,25 +139,35 @@ impl kind::Head for Head {
         let ([_, count], size) = (others.dims(), self.shape.elements());
         Box::new(Correlated {
             base: Diagonal::of_rows(means, &others),
-            matrix: self.matrix(others.narrow(1, size, count - size)),
+            triangle: self.triangle(others.narrow(1, size, count - size)),
             shape: self.shape,
         })
     }
 }
 
-/// `N(L mean, L diag(variance) L^T)` per row.
-struct Correlated {
-    /// Distribution of z_0, [B, M].
-    base: Diagonal,
-    /// L [M, M, B].
-    matrix: Tensor<3>,
-    shape: PointShape,
+/// L of each row.
+enum Triangle {
+    /// The entries below the diagonal [B, M (M - 1) / 2], on a CPU in f32.
+    Rows(Tensor<2>),
+    /// [M, M, B].
+    Whole(Tensor<3>),
 }
 
-impl Correlated {
+impl Triangle {
     /// L times each row of `z` [B, M].
     fn times(&self, z: Tensor<2>) -> Tensor<2> {
-        product(self.matrix.clone(), z)
+        match self {
+            Self::Rows(below) => row_map(z, below.clone(), RowMap::Triangle),
+            Self::Whole(matrix) => product(matrix.clone(), z),
+        }
+    }
+
+    /// L, squared elementwise, times each row of `z` [B, M].
+    fn squared_times(&self, z: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Rows(below) => row_map(z, below.clone(), RowMap::SquaredTriangle),
+            Self::Whole(matrix) => product(matrix.clone().square(), z),
+        }
     }
 }
 
@@ -152,14 +177,22 @@ fn product(matrices: Tensor<3>, z: Tensor<2>) -> Tensor<2> {
     products.sum_dim(1).squeeze_dim::<2>(1).transpose()
 }
 
+/// `N(L mean, L diag(variance) L^T)` per row.
+struct Correlated {
+    /// Distribution of z_0, [B, M].
+    base: Diagonal,
+    triangle: Triangle,
+    shape: PointShape,
+}
+
 impl Posterior for Correlated {
     fn centre(&self) -> Tensor<2> {
-        tokens(self.times(self.base.mean.clone()), self.shape)
+        tokens(self.triangle.times(self.base.mean.clone()), self.shape)
     }
 
     fn draw(&self, rng: &mut Pcg64) -> Draw {
         let (start, base) = (self.base.sample(rng), self.base.clone());
-        let latents = tokens(self.times(start.clone()), self.shape);
+        let latents = tokens(self.triangle.times(start.clone()), self.shape);
         Draw::new(latents, move || base.log_density_of(start.clone()))
     }
 
@@ -171,8 +204,8 @@ impl Posterior for Correlated {
     /// `(|L mean|^2 + sum_ij L_ij^2 variance_j - sum_j (log variance_j + 1)) / 2`.
     fn kl_to_normal(&self) -> Option<Tensor<2>> {
         let log_variance = self.base.log_variance.clone();
-        let spread = product(self.matrix.clone().square(), log_variance.clone().exp());
-        let terms = self.times(self.base.mean.clone()).square() + spread;
+        let spread = self.triangle.squared_times(log_variance.clone().exp());
+        let terms = self.triangle.times(self.base.mean.clone()).square() + spread;
         let terms = terms - log_variance - 1.0;
         Some(terms.sum_dim(1).mul_scalar(0.5))
     }

@@ -16,7 +16,8 @@
 use super::gaussian::{Diagonal, START};
 use super::kind::{self, MOST_MOVED, PosteriorKind, check_row};
 use super::posterior::Posterior;
-use super::warped::{Map, Warped};
+use super::warped::{Map, Warped, in_one_pass};
+use crate::fused::{RowMap, is_fused};
 use crate::priors::PointShape;
 use crate::problems::Problems;
 use burn::module::Module;
@@ -76,33 +77,42 @@ impl PosteriorKind for Planar {
 pub struct Head {
     #[module(skip)]
     shape: PointShape,
-    steps: usize,
 }
 
 impl Head {
     /// For the latents of a row.
-    pub fn new(config: &Planar, shape: PointShape) -> Self {
-        Self {
-            shape,
-            steps: config.steps,
-        }
+    pub fn new(_: &Planar, shape: PointShape) -> Self {
+        Self { shape }
     }
 }
 
 impl kind::Head for Head {
     fn posterior(&self, means: Tensor<2>, others: Option<Tensor<2>>) -> Box<dyn Posterior> {
         let others = others.expect("more others than means");
-        let size = self.shape.elements();
-        let of_step = |step: usize| {
-            let from = size + step * (2 * size + 1);
-            let part = |start, length| others.clone().narrow(1, from + start, length);
-            Step::new(part(0, size), part(size, size), part(2 * size, 1))
-        };
+        let ([_, count], size) = (others.dims(), self.shape.elements());
         Box::new(Warped {
             base: Diagonal::of_rows(means, &others),
-            map: (0..self.steps).map(of_step).collect::<Vec<_>>(),
+            map: Steps(others.narrow(1, size, count - size)),
             shape: self.shape,
         })
+    }
+}
+
+/// Steps of each row: u, w and b of each, [B, steps (2 M + 1)].
+struct Steps(Tensor<2>);
+
+impl Map for Steps {
+    fn through(&self, z: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        if is_fused(&z) {
+            return in_one_pass(z, self.0.clone(), RowMap::Planar);
+        }
+        let ([_, size], [_, count]) = (z.dims(), self.0.dims());
+        let step = |from: usize| {
+            let part = |start, length| self.0.clone().narrow(1, from + start, length);
+            Step::new(part(0, size), part(size, size), part(2 * size, 1))
+        };
+        let steps = (0..count).step_by(2 * size + 1).map(step);
+        steps.collect::<Vec<_>>().through(z)
     }
 }
 

@@ -19,7 +19,8 @@
 use super::gaussian::{Diagonal, START};
 use super::kind::{self, MOST_MOVED, PosteriorKind, check_row};
 use super::posterior::Posterior;
-use super::warped::{Map, Warped};
+use super::warped::{Map, Warped, in_one_pass};
+use crate::fused::{RowMap, is_fused};
 use crate::priors::PointShape;
 use crate::problems::Problems;
 use burn::module::Module;
@@ -77,37 +78,46 @@ impl PosteriorKind for Radial {
 pub struct Head {
     #[module(skip)]
     shape: PointShape,
-    steps: usize,
 }
 
 impl Head {
     /// For the latents of a row.
-    pub fn new(config: &Radial, shape: PointShape) -> Self {
-        Self {
-            shape,
-            steps: config.steps,
-        }
+    pub fn new(_: &Radial, shape: PointShape) -> Self {
+        Self { shape }
     }
 }
 
 impl kind::Head for Head {
     fn posterior(&self, means: Tensor<2>, others: Option<Tensor<2>>) -> Box<dyn Posterior> {
         let others = others.expect("more others than means");
-        let size = self.shape.elements();
-        let of_step = |step: usize| {
-            let from = size + step * (size + 2);
-            let part = |start, length| others.clone().narrow(1, from + start, length);
+        let ([_, count], size) = (others.dims(), self.shape.elements());
+        Box::new(Warped {
+            base: Diagonal::of_rows(means, &others),
+            map: Steps(others.narrow(1, size, count - size)),
+            shape: self.shape,
+        })
+    }
+}
+
+/// Steps of each row: c, a and b of each, [B, steps (M + 2)].
+struct Steps(Tensor<2>);
+
+impl Map for Steps {
+    fn through(&self, z: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        if is_fused(&z) {
+            return in_one_pass(z, self.0.clone(), RowMap::Radial);
+        }
+        let ([_, size], [_, count]) = (z.dims(), self.0.dims());
+        let step = |from: usize| {
+            let part = |start, length| self.0.clone().narrow(1, from + start, length);
             Step {
                 centre: part(0, size),
                 alpha: softplus(part(size, 1), 1.0),
                 least: softplus(part(size + 1, 1), 1.0),
             }
         };
-        Box::new(Warped {
-            base: Diagonal::of_rows(means, &others),
-            map: (0..self.steps).map(of_step).collect::<Vec<_>>(),
-            shape: self.shape,
-        })
+        let steps = (0..count).step_by(size + 2).map(step);
+        steps.collect::<Vec<_>>().through(z)
     }
 }
 

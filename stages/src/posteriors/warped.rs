@@ -3,6 +3,7 @@
 use super::gaussian::Diagonal;
 use super::kind::tokens;
 use super::posterior::{Draw, Posterior};
+use crate::fused::{RowMap, row_map};
 use crate::priors::PointShape;
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
@@ -11,6 +12,13 @@ use rand_pcg::Pcg64;
 pub(super) trait Map {
     /// The image of `z` [B, M], and the log-determinant of the Jacobian [B, 1], which is positive.
     fn through(&self, z: Tensor<2>) -> (Tensor<2>, Tensor<2>);
+}
+
+/// `map` as one pass on a CPU in f32: the image of `z` [B, M] and the log-determinant [B, 1].
+pub(super) fn in_one_pass(z: Tensor<2>, given: Tensor<2>, map: RowMap) -> (Tensor<2>, Tensor<2>) {
+    let [_, size] = z.dims();
+    let out = row_map(z, given, map);
+    (out.clone().narrow(1, 0, size), out.narrow(1, size, 1))
 }
 
 /// Composition of maps.
