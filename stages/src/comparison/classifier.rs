@@ -10,6 +10,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::{log_sigmoid, relu};
 use burn::tensor::{Device, Tensor};
 use rand::seq::SliceRandom;
+use rayon::prelude::*;
 
 /// Cross-validation folds.
 const FOLDS: usize = 5;
@@ -135,15 +136,21 @@ pub fn classifier_test(
         };
         of_sample(0).chain(of_sample(1)).collect()
     };
-    let mut right = vec![0.0; 2 * n];
-    for fold in 0..FOLDS {
-        let of_fold = |place: &usize| place % FOLDS == fold;
-        let (judged, others): (Vec<usize>, Vec<usize>) = (0..groups).partition(of_fold);
+    let of_fold = |fold: usize| -> Result<(Vec<usize>, Vec<f32>)> {
+        let (judged, others): (Vec<usize>, Vec<usize>) =
+            (0..groups).partition(|place| place % FOLDS == fold);
         let (stopping, trained) = others.split_at((others.len() / STOPPING).max(1));
         let judged = rows_of(&judged);
         let parts = [rows_of(trained), rows_of(stopping), judged.clone()];
         let parts = parts.map(|rows| both.select(width, &rows));
         let odds = judge(standardised(parts, width), width, fold as u64, streams)?;
+        Ok((judged, odds))
+    };
+    // networks are small: each trains on one thread
+    let folds: Vec<_> = (0..FOLDS).into_par_iter().map(of_fold).collect();
+    let mut right = vec![0.0; 2 * n];
+    for fold in folds {
+        let (judged, odds) = fold?;
         for (row, odds) in judged.into_iter().zip(odds) {
             right[row] = match odds * both.signs[row] {
                 right if right > 0.0 => 1.0,
