@@ -34,6 +34,7 @@ pub const CRATES: [Crate; 4] = [
             "tangents",
             "matmul",
             "lstm",
+            "row_map",
             "convolution",
             "layer_norm",
             "slope",

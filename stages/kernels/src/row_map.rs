@@ -8,9 +8,11 @@ mod mixture;
 mod planar;
 mod radial;
 mod reflection;
+mod rows;
 mod triangle;
 
 use crate::parallel::*;
+use rows::Rows;
 
 /// A function of rows. M is the length of `z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,25 +36,6 @@ pub enum RowMap {
 
 /// Rows per task.
 const TASK: usize = 8;
-
-/// A block of rows with the lengths of `z` and `given` per row.
-#[derive(Clone, Copy)]
-struct Rows<'a> {
-    z: &'a [f32],
-    given: &'a [f32],
-    /// M.
-    size: usize,
-    /// Numbers of `given` per row.
-    count: usize,
-}
-
-impl<'a> Rows<'a> {
-    /// `z` and `given` of each row.
-    #[inline(always)]
-    fn each(self) -> impl Iterator<Item = (&'a [f32], &'a [f32])> {
-        (self.z.chunks_exact(self.size)).zip(self.given.chunks_exact(self.count))
-    }
-}
 
 /// Computes a block of rows of the output.
 type Forward = fn(Rows<'_>, &mut [f32]);

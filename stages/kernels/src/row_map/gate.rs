@@ -1,6 +1,6 @@
 //! `g z + (1 - g) m`, with `g = sigmoid(s + 2)`.
 
-use super::Rows;
+use super::rows::Rows;
 use crate::activation::{exponential, softplus};
 use crate::level::for_each_level;
 

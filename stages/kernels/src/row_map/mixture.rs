@@ -1,7 +1,7 @@
 //! Convex combinations.
 
-use super::Rows;
 use super::lanes::{add_scaled, dot};
+use super::rows::Rows;
 use crate::activation::exponential;
 use crate::level::for_each_level;
 

@@ -1,7 +1,7 @@
 //! Planar steps.
 
-use super::Rows;
 use super::lanes::{add_scaled, dot};
+use super::rows::Rows;
 use crate::activation::{logistic, softplus, tanh};
 use crate::level::for_each_level;
 

@@ -1,7 +1,7 @@
 //! Radial steps.
 
-use super::Rows;
 use super::lanes::dot;
+use super::rows::Rows;
 use crate::activation::{logistic, softplus};
 use crate::level::for_each_level;
 

@@ -1,7 +1,7 @@
 //! Reflections.
 
-use super::Rows;
 use super::lanes::{add_scaled, dot};
+use super::rows::Rows;
 use crate::level::for_each_level;
 
 /// Added to `|v|^2`, so that a zero vector does not reflect.

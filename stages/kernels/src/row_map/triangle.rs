@@ -1,7 +1,7 @@
 //! `z + L z` and `z + (L * L) z` with a strictly lower triangle L, row by row.
 
-use super::Rows;
 use super::lanes::{add_scaled, dot};
+use super::rows::Rows;
 use crate::level::for_each_level;
 
 /// The rows of a triangle that are not empty: the row's number i and the place of its i entries.
