@@ -63,7 +63,13 @@ impl Job for Surrogate {
         let mut rng = Streams::new(1).at("draws", 0);
         for region in self.candidates.chunks(CANDIDATES * TOKENS * WIDTH) {
             let points = Points::new(region, TOKENS, WIDTH);
-            draws(&posterior, &points, DRAWS, FEATURES, &mut rng);
+            draws(
+                &posterior,
+                &posterior.locate(&points),
+                DRAWS,
+                FEATURES,
+                &mut rng,
+            );
         }
         Ok(())
     }
@@ -78,9 +84,9 @@ impl Job for Surrogate {
         let values = self.values.iter().map(|&value| value as f32).collect();
         given.add("values", [EVALUATIONS], values);
         to.given(&given)?;
-        let expected = self
-            .posterior()?
-            .at(&Points::new(&self.candidates, TOKENS, WIDTH));
+        let posterior = self.posterior()?;
+        let candidates = Points::new(&self.candidates, TOKENS, WIDTH);
+        let expected = posterior.at(&posterior.locate(&candidates));
         let mut found = Tensors::default();
         let column = |of: fn(&(f64, f64)) -> f64| expected.iter().map(|e| of(e) as f32).collect();
         found.add("mean", [count], column(|e| e.0));

@@ -124,10 +124,11 @@ class Search(Job):
             elif name == "redraw":
                 self.model.redraw(self.random_tokens(n), torch.randint(self.model.tokens, (n,), device=self.device))
             else:
-                known.append(self.model.weigh(self.random_tokens(n))[0])
+                known.append(self.surrogate.locate(self.model.weigh(self.random_tokens(n))[0].double()))
                 weighings += 1
                 last = weighings % self.of["generations"] == 0
-                self.surrogate.draws(torch.cat(known).double(), self.of["chosen" if last else "parents"])
+                scaled, cross = map(torch.cat, zip(*known))
+                self.surrogate.draws(scaled, cross, self.of["chosen" if last else "parents"])
                 known = [] if last else known
 
     def step(self):

@@ -79,7 +79,13 @@ class Surrogate(Job):
         self.factor = torch.linalg.cholesky(covariance)
 
     @torch.no_grad()
-    def draws(self, points, count):
+    def locate(self, points):
+        """Scaled points, and their covariances with the evaluations."""
+        scaled = points / self.scale
+        return scaled, self.variance * self.kernel(scaled, self.support)
+
+    @torch.no_grad()
+    def draws(self, scaled, cross, count):
         """Values [n, count] of functions drawn from the posterior, by random Fourier features of the prior."""
         features = self.of["features"]
         new = dict(device=self.device, dtype=torch.float64)
@@ -91,13 +97,12 @@ class Surrogate(Job):
         noise = torch.randn(len(self.support), count, **new) * self.noise.sqrt()
         residuals = self.values[:, None] - prior(self.support) - noise
         of_data = torch.cholesky_solve(residuals, self.factor)
-        scaled = points / self.scale
-        return prior(scaled) + self.variance * self.kernel(scaled, self.support) @ of_data
+        return prior(scaled) + cross @ of_data
 
     def step(self):
         self.posterior(self.fit())
         for region in self.candidates.split(self.of["candidates"]):
-            self.draws(region, self.of["draws"])
+            self.draws(*self.locate(region), self.of["draws"])
 
     def show(self, shown):
         given = shown.given

@@ -33,6 +33,7 @@ pub const CRATES: [Crate; 4] = [
             "adamw",
             "tangents",
             "matmul",
+            "dense",
             "lstm",
             "row_map",
             "convolution",

@@ -4,7 +4,7 @@ use crate::level::for_each_level;
 use crate::parallel::*;
 
 /// Numbers in one task.
-const CHUNK: usize = 1 << 12;
+const CHUNK: usize = 1 << 10;
 
 /// 1.5 * 2^52: adding it rounds to an integer, which the low bits then hold.
 const ROUND: f64 = 6_755_399_441_055_744.0;
@@ -74,70 +74,163 @@ fn cosine(x: f64) -> f64 {
     f64::from_bits(p.to_bits() ^ (shifted.to_bits() << 63))
 }
 
-for_each_level! {
-    fn exponentials_chunk(x: &mut [f64]) {
-        for x in x {
-            *x = exponential(*x);
-        }
+/// Replaces each number by its cosine.
+#[inline(always)]
+pub(crate) fn cosine_of_each(x: &mut [f64]) {
+    let far = x.iter().filter(|x| x.abs() >= FAR).count();
+    for x in x.iter_mut() {
+        // those that are too large are left for the loop below
+        *x = if x.abs() < FAR { cosine(*x) } else { *x };
     }
-}
-
-for_each_level! {
-    fn cosines_chunk(x: &mut [f64]) {
-        for x in x.iter_mut() {
-            // those that are too large are left for the loop below
-            *x = if x.abs() < FAR { cosine(*x) } else { *x };
-        }
+    if far > 0 {
         for x in x.iter_mut().filter(|x| x.abs() >= FAR) {
             *x = x.cos();
         }
     }
 }
 
-for_each_level! {
-    fn matern_chunk(squares: &mut [f64]) {
-        for square in squares {
-            let r = distance(*square);
-            *square = (1.0 + r + r * r / 3.0) * exponential(-r);
+/// A correlation as a function of the squared distance, in squared lengthscales.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Correlation {
+    /// `exp(-square / 2)`.
+    Gaussian,
+    /// Matérn's of smoothness 5/2: `(1 + r + r^2 / 3) exp(-r)` with r = sqrt(5 square).
+    Matern,
+}
+
+impl Correlation {
+    /// Replaces each square by `scale` times the correlation.
+    #[inline(always)]
+    pub(crate) fn of_each(self, scale: f64, squares: &mut [f64]) {
+        match self {
+            Self::Gaussian => {
+                for square in squares {
+                    *square = scale * exponential(-0.5 * *square);
+                }
+            }
+            Self::Matern => {
+                for square in squares {
+                    let r = distance(*square);
+                    *square = scale * ((1.0 + r + r * r / 3.0) * exponential(-r));
+                }
+            }
+        }
+    }
+
+    /// As [`Self::of_each`] without a scale, and writes the derivatives by the square to `slopes`.
+    #[inline(always)]
+    fn of_each_with_slopes(self, squares: &mut [f64], slopes: &mut [f64]) {
+        match self {
+            Self::Gaussian => {
+                for (square, slope) in squares.iter_mut().zip(slopes) {
+                    *square = exponential(-0.5 * *square);
+                    *slope = -0.5 * *square;
+                }
+            }
+            Self::Matern => {
+                for (square, slope) in squares.iter_mut().zip(slopes) {
+                    let r = distance(*square);
+                    let e = exponential(-r);
+                    *square = (1.0 + r + r * r / 3.0) * e;
+                    *slope = -5.0 / 6.0 * (1.0 + r) * e;
+                }
+            }
         }
     }
 }
 
 for_each_level! {
-    fn matern_slopes_chunk(squares: &mut [f64], slopes: &mut [f64]) {
-        for (square, slope) in squares.iter_mut().zip(slopes) {
-            let r = distance(*square);
-            let e = exponential(-r);
-            *square = (1.0 + r + r * r / 3.0) * e;
-            *slope = -5.0 / 6.0 * (1.0 + r) * e;
+    /// The rows from `first` on.
+    fn weighted_chunk(
+        of: Correlation,
+        first: usize,
+        squares: &[f64],
+        weights: &[f64],
+        correlations: &mut [f64],
+        slopes: &mut [f64],
+    ) {
+        correlations.fill(0.0);
+        let rows = squares.len() / weights.len();
+        for (column, weight) in squares.chunks_exact(rows).zip(weights) {
+            for (sum, square) in correlations.iter_mut().zip(&column[first..]) {
+                *sum += square * weight;
+            }
         }
+        of.of_each_with_slopes(correlations, slopes);
     }
 }
 
-/// Replaces each number by its exponential.
-pub fn exponentials(x: &mut [f64]) {
-    x.par_chunks_mut(CHUNK).for_each(exponentials_chunk);
-}
-
-/// Replaces each number by its cosine.
-pub fn cosines(x: &mut [f64]) {
-    x.par_chunks_mut(CHUNK).for_each(cosines_chunk);
-}
-
-/// Replaces each squared distance, in squared lengthscales, by the Matérn correlation of smoothness 5/2:
-/// `(1 + r + r^2 / 3) exp(-r)` with r = sqrt(5 square).
-pub fn matern(squares: &mut [f64]) {
-    squares.par_chunks_mut(CHUNK).for_each(matern_chunk);
-}
-
-/// As [`matern`], and writes the derivatives by the squared distance, `-5/6 (1 + r) exp(-r)`, to `slopes`.
+/// The correlations at the weighted sums of the columns of `squares` [n, T], and their derivatives by the sum.
 ///
 /// # Panics
-/// Where there are not as many slopes as squares.
-pub fn matern_with_slopes(squares: &mut [f64], slopes: &mut [f64]) {
-    assert_eq!(squares.len(), slopes.len(), "slopes of other squares");
-    let parts = (squares.par_chunks_mut(CHUNK), slopes.par_chunks_mut(CHUNK));
-    parts.for_each(|(squares, slopes)| matern_slopes_chunk(squares, slopes));
+/// If there are not as many squares, correlations or slopes.
+pub fn weighted_correlations(
+    of: Correlation,
+    squares: &[f64],
+    weights: &[f64],
+    correlations: &mut [f64],
+    slopes: &mut [f64],
+) {
+    let n = correlations.len();
+    assert!(
+        n == slopes.len() && n * weights.len() == squares.len(),
+        "columns of n rows"
+    );
+    let parts = (
+        correlations.par_chunks_mut(CHUNK),
+        slopes.par_chunks_mut(CHUNK),
+    );
+    let numbered = (Numbers(usize::MAX), parts.0, parts.1);
+    numbered.for_each(|(chunk, correlations, slopes)| {
+        weighted_chunk(of, chunk * CHUNK, squares, weights, correlations, slopes);
+    });
+}
+
+/// Parts of a sum, which the compiler keeps in vectors.
+const LANES: usize = 16;
+
+for_each_level! {
+    /// The inner products of the rows from `first` on.
+    fn inner_products_chunk(first: usize, columns: &[f64], vector: &[f64], rows: usize, sums: &mut [f64]) {
+        for (column, out) in columns.chunks_exact(rows).zip(sums) {
+            let column = &column[first..][..vector.len()];
+            let mut lanes = [0.0; LANES];
+            let (whole, rest) = column.as_chunks::<LANES>();
+            let (of_vector, of_rest) = vector.as_chunks::<LANES>();
+            for (a, b) in whole.iter().zip(of_vector) {
+                for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+                    *lane += a * b;
+                }
+            }
+            let rest = rest.iter().zip(of_rest).map(|(a, b)| a * b);
+            *out = lanes.iter().sum::<f64>() + rest.sum::<f64>();
+        }
+    }
+}
+
+/// The inner product of each column of `columns` [n, T] with `vector` `[n]`.
+///
+/// # Panics
+/// If there are no whole columns.
+pub fn inner_products(columns: &[f64], vector: &[f64]) -> Vec<f64> {
+    let rows = vector.len();
+    assert!(
+        rows > 0 && columns.len().is_multiple_of(rows),
+        "whole columns"
+    );
+    let count = columns.len() / rows;
+    let chunks = (Numbers(usize::MAX), vector.par_chunks(CHUNK)).map(|(chunk, vector)| {
+        let mut sums = vec![0.0; count];
+        inner_products_chunk(chunk * CHUNK, columns, vector, rows, &mut sums);
+        sums
+    });
+    let mut sums = vec![0.0; count];
+    for part in chunks.collect() {
+        sums.iter_mut()
+            .zip(part)
+            .for_each(|(sum, part)| *sum += part);
+    }
+    sums
 }
 
 #[cfg(test)]
@@ -156,20 +249,14 @@ mod tests {
     #[test]
     fn exponentials_are_those_of_the_standard_library() {
         for (low, high) in [(-700.0, 700.0), (-1.0, 1.0)] {
-            let given = between(low, high);
-            let mut found = given.clone();
-            exponentials(&mut found);
-            for (x, found) in given.iter().zip(found) {
-                let off = found / x.exp() - 1.0;
-                assert!(off.abs() < 1e-15, "exp({x}) = {found}, off by {off}");
+            for x in between(low, high) {
+                let off = exponential(x) / x.exp() - 1.0;
+                assert!(off.abs() < 1e-15, "exp({x}), off by {off}");
             }
         }
-        let mut far = [-1e9, -800.0, f64::NEG_INFINITY];
-        exponentials(&mut far);
-        assert_eq!(far, [0.0; 3]);
-        let mut none = [f64::NAN];
-        exponentials(&mut none);
-        assert!(none[0].is_nan());
+        let far = [-1e9, -800.0, f64::NEG_INFINITY];
+        assert_eq!(far.map(exponential), [0.0; 3]);
+        assert!(exponential(f64::NAN).is_nan());
     }
 
     /// Red where the sign of odd half turns is lost, or the reduction has too few digits.
@@ -178,7 +265,7 @@ mod tests {
         for reach in [4.0, 1e3, 1e8, 1e17] {
             let given = between(-reach, reach);
             let mut found = given.clone();
-            cosines(&mut found);
+            cosine_of_each(&mut found);
             for (x, found) in given.iter().zip(found) {
                 let off = (found - x.cos()).abs();
                 assert!(off < 1e-15, "cos({x}), off by {off}");
@@ -186,27 +273,45 @@ mod tests {
         }
     }
 
-    /// Red where the slope is not the derivative of the correlation.
+    /// Red where the slope is not the derivative of the correlation, or a column gets the weight of another one.
     #[test]
-    fn matern_slopes_are_derivatives() {
+    fn slopes_are_derivatives_of_the_correlations() {
         let given = between(0.0, 40.0);
-        let (mut correlations, mut slopes) = (given.clone(), vec![0.0; given.len()]);
-        matern_with_slopes(&mut correlations, &mut slopes);
-        let of = |square: f64| {
-            let mut one = [square];
-            matern(&mut one);
-            one[0]
-        };
-        assert_eq!(correlations[0], 1.0);
-        let mut far = [1e6, 1e307, f64::INFINITY, f64::NAN];
-        matern(&mut far);
-        assert!(far[..3] == [0.0; 3] && far[3].is_nan(), "{far:?}");
-        for (i, &square) in given.iter().enumerate().skip(1) {
-            assert_eq!(correlations[i], of(square));
-            let by = 1e-4 * square;
-            let difference = (of(square + by) - of(square - by)) / (2.0 * by);
-            let off = (slopes[i] / difference - 1.0).abs();
-            assert!(off < 1e-6, "at {square}: {} {difference}", slopes[i]);
+        let n = given.len();
+        for of in [Correlation::Gaussian, Correlation::Matern] {
+            let columns = [given.clone(), vec![1.0; n]].concat();
+            let (mut correlations, mut slopes) = (vec![0.0; n], vec![0.0; n]);
+            weighted_correlations(of, &columns, &[2.0, 0.0], &mut correlations, &mut slopes);
+            let at = |square: f64| {
+                let mut one = [square];
+                of.of_each(1.0, &mut one);
+                one[0]
+            };
+            assert_eq!(correlations[0], 1.0);
+            let far = [1e6, 1e307, f64::INFINITY, f64::NAN].map(at);
+            assert!(far[..3] == [0.0; 3] && far[3].is_nan(), "{far:?}");
+            for (i, half) in given.iter().enumerate().skip(1) {
+                let square = 2.0 * half;
+                assert_eq!(correlations[i], at(square));
+                let by = 2e-5 * square;
+                let difference = (at(square + by) - at(square - by)) / (2.0 * by);
+                let off = (slopes[i] / difference - 1.0).abs();
+                assert!(off < 1e-6, "at {square}: {} {difference}", slopes[i]);
+            }
+        }
+    }
+
+    /// Red where rows of a chunk are left out, or columns are mixed up.
+    #[test]
+    fn inner_products_are_sums_of_products() {
+        for n in [1, 15, 1000, 2500] {
+            let vector: Vec<f64> = (0..n).map(|i| (i as f64 * 0.3).cos()).collect();
+            let columns: Vec<f64> = (0..3 * n).map(|i| (i as f64).sin()).collect();
+            let found = inner_products(&columns, &vector);
+            for (column, found) in columns.chunks(n).zip(found) {
+                let exact: f64 = column.iter().zip(&vector).map(|(a, b)| a * b).sum();
+                assert!((found - exact).abs() < 1e-11, "{n}: {found} {exact}");
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ mod block;
 mod block_tangents;
 mod cached_attention;
 mod convolution;
+mod dense;
 mod double;
 mod elementwise;
 mod fresh;
@@ -41,7 +42,8 @@ pub use attention::Attention;
 pub use block::{Block, BlockGradient, Kept};
 pub use cached_attention::CachedAttention;
 pub use convolution::{After, Convolution, Image, turn_images};
-pub use double::{cosines, exponentials, matern, matern_with_slopes};
+pub use dense::{Room, covariances, multiply, small_factor, waves};
+pub use double::{Correlation, inner_products, weighted_correlations};
 pub use layer_norm::{
     LayerNorm, Moments, NormGradient, layer_norm, layer_norm_gradient, layer_norm_tangents,
     moments, side_by_side, sum_of_rows,
@@ -51,7 +53,7 @@ pub use logistic::{
     bernoulli, bernoulli_by_data, bernoulli_by_logit, gated, gated_by_gate, gated_by_value,
 };
 pub use lstm::{Lstm, LstmGradient, LstmKept};
-pub use matmul::{Matrix, product, product_bias_silu, product_plus_bias};
+pub use matmul::{Matrix, Onto, product, product_bias_silu, product_plus_bias};
 pub use row_map::RowMap;
 pub use slope::slope_gradient;
 pub use tangents::Tangents;

@@ -9,7 +9,7 @@
 
 use crate::activation::{logistic, tanh};
 use crate::level::for_each_level;
-use crate::matmul::{Matrix, product};
+use crate::matmul::{Matrix, Plain, Target, fill_parts, product};
 use crate::parallel::*;
 
 /// An LSTM with C channels over n sequences at once.
@@ -56,13 +56,13 @@ fn in_four_mut(row: &mut [f32]) -> [&mut [f32]; 4] {
 }
 
 for_each_level! {
-    /// Rows of one position: turns `gates` [n, 4 C] plus `recurrent` into gates after their nonlinearities, and
+    /// Rows of one position: turns `gates` [n, 4 C] plus `inputs` into gates after their nonlinearities, and
     /// writes h and c to `out` [n, 2 C].
-    fn cells(gates: &mut [f32], recurrent: &[f32], before: &[f32], out: &mut [f32], channels: usize) {
-        let rows = gates.chunks_exact_mut(4 * channels).zip(recurrent.chunks_exact(4 * channels));
+    fn cells(gates: &mut [f32], inputs: &[f32], before: &[f32], out: &mut [f32], channels: usize) {
+        let rows = gates.chunks_exact_mut(4 * channels).zip(inputs.chunks_exact(4 * channels));
         let states = before.chunks_exact(2 * channels).zip(out.chunks_exact_mut(2 * channels));
-        for ((gates, recurrent), (before, out)) in rows.zip(states) {
-            for (gate, more) in gates.iter_mut().zip(recurrent) {
+        for ((gates, inputs), (before, out)) in rows.zip(states) {
+            for (gate, more) in gates.iter_mut().zip(inputs) {
                 *gate += more;
             }
             let [i, f, g, o] = in_four_mut(gates);
@@ -129,35 +129,50 @@ impl Lstm {
     /// h and c after each position, [T n, 2 C], from `gates` [T n, 4 C], `weight` [C, 4 C], and the initial h and
     /// c, `begin` [n, 2 C].
     pub fn forward(&self, gates: &[f32], weight: &[f32], begin: &[f32]) -> (Vec<f32>, LstmKept) {
+        let mut kept = vec![0.0; gates.len()];
+        let out = self.run(gates, weight, begin, &mut kept);
+        (out, LstmKept(kept))
+    }
+
+    /// As [`Self::forward`], without what the backward pass needs.
+    pub fn states(&self, gates: &[f32], weight: &[f32], begin: &[f32]) -> Vec<f32> {
+        let mut room = vec![0.0; self.sequences * 4 * self.channels];
+        self.run(gates, weight, begin, &mut room)
+    }
+
+    /// h and c after each position. The gates after their nonlinearities go to `kept`, which has room for all
+    /// positions, or for one.
+    fn run(&self, gates: &[f32], weight: &[f32], begin: &[f32], kept: &mut [f32]) -> Vec<f32> {
         let Self {
             sequences,
             channels,
         } = *self;
+        let (of_state, of_gates) = (sequences * 2 * channels, sequences * 4 * channels);
         assert_eq!(begin.len(), sequences * 2 * channels, "states of sequences");
         assert_eq!(gates.len() % (sequences * 4 * channels), 0, "whole places");
         let weight = Matrix::new(weight, channels, 4 * channels);
-        let mut kept = gates.to_vec();
         let mut out = vec![0.0; gates.len() / 2];
         let mut before = begin;
         let mut rest = out.as_mut_slice();
-        for gates in kept.chunks_exact_mut(sequences * 4 * channels) {
-            let (here, later) = rest.split_at_mut(sequences * 2 * channels);
-            let recurrent = product(
-                Matrix::new(&of_h(before, channels), sequences, channels),
-                weight,
-            );
+        for (place, inputs) in gates.chunks_exact(of_gates).enumerate() {
+            let (here, later) = rest.split_at_mut(of_state);
+            let at = place * of_gates % kept.len();
+            let gates = &mut kept[at..][..of_gates];
+            let h = Matrix::of_columns(before, channels, sequences, 2 * channels).transposed();
+            let target = Target::over(gates, 4 * channels);
+            fill_parts(h, weight, 1, target, &Plain);
             (
                 gates.par_chunks_mut(TASK * 4 * channels),
-                recurrent.par_chunks(TASK * 4 * channels),
+                inputs.par_chunks(TASK * 4 * channels),
                 before.par_chunks(TASK * 2 * channels),
                 here.par_chunks_mut(TASK * 2 * channels),
             )
-                .for_each(|(gates, recurrent, before, out)| {
-                    cells(gates, recurrent, before, out, channels);
+                .for_each(|(gates, inputs, before, out)| {
+                    cells(gates, inputs, before, out, channels);
                 });
             (before, rest) = (here, later);
         }
-        (out, LstmKept(kept))
+        out
     }
 
     /// The gradients, given the gradient `dout` [T n, 2 C] of the output `out`.
@@ -280,6 +295,7 @@ mod tests {
                 .map(|numbers| -> Vec<f64> { numbers.into_iter().map(f64::from).collect() });
             let plain = |[gates, weight, begin]: &[Vec<f64>; 3]| plainly(&of, gates, weight, begin);
             let (out, kept) = of.forward(&inputs[0], &inputs[1], &inputs[2]);
+            assert_eq!(out, of.states(&inputs[0], &inputs[1], &inputs[2]));
             for (found, exact) in out.iter().zip(plain(&wide)) {
                 assert!((f64::from(*found) - exact).abs() < 2e-6, "{found} {exact}");
             }

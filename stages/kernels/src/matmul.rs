@@ -13,24 +13,30 @@ mod epilogue;
 mod kernel;
 mod left;
 mod matrix;
+mod number;
 mod place;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod registers;
 mod right;
+mod scratch;
 
 use crate::fresh::Fresh;
 use crate::level::Level;
 use crate::parallel::*;
 use crate::shared::Shared;
-use block::{Block, Scratch};
+use block::Block;
+pub(crate) use block::Target;
 pub(crate) use epilogue::{AddBias, BiasSilu, Epilogue, Plain};
 pub(crate) use kernel::Kernel;
+pub use kernel::Onto;
 pub(crate) use left::{Left, Part};
 pub use matrix::Matrix;
+pub(crate) use number::Number;
+#[cfg(target_arch = "x86_64")]
+use number::Vector as _;
 pub(crate) use place::{InOrder, Place, Run};
 pub(crate) use right::Right;
-use std::cell::RefCell;
 use std::mem::MaybeUninit;
 
 /// `a b`: a [m, k], b [k, n] -> [m, n] row-major.
@@ -70,7 +76,8 @@ pub(crate) fn long_sums<L: Left, R: Right>(a: L, b: R, parts: usize) -> Vec<f32>
     let size = a.rows() * b.columns();
     let parts = parts.clamp(1, a.columns().max(1));
     let mut all = Fresh::new(parts * size);
-    fill_parts(a, b, parts, Shared::new(all.room()), InOrder, &Plain);
+    let target = Target::new(Shared::new(all.room()), InOrder, b.columns());
+    fill_parts(a, b, parts, target, &Plain);
     // SAFETY: the blocks of each part cover its product.
     let mut all = unsafe { all.written() };
     if size > 0 {
@@ -98,22 +105,23 @@ pub(crate) fn fill<L: Left, R: Right, P: Place, E: Epilogue>(
     place: P,
     epilogue: &E,
 ) {
-    fill_parts(a, b, 1, out, place, epilogue);
+    fill_parts(a, b, 1, Target::new(out, place, b.columns()), epilogue);
 }
 
-/// As [`fill`], writing `parts` partial sums one after another to `out`.
-fn fill_parts<L: Left, R: Right, P: Place, E: Epilogue>(
+/// As [`fill`], writing `parts` partial sums one after another to `target`.
+pub(crate) fn fill_parts<T: Number, L: Left<T>, R: Right<T>, P: Place, E: Epilogue<T>>(
     a: L,
     b: R,
     parts: usize,
-    out: Shared<MaybeUninit<f32>>,
-    place: P,
+    target: Target<T, P>,
     epilogue: &E,
 ) {
     let panel = match Level::get() {
-        Level::Avx512 => 32,
-        Level::Avx2 => 16,
-        Level::Portable => 8,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => 2 * T::Avx512::LANES,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => 2 * T::Avx2::LANES,
+        _ => 8,
     };
     let (rows, depth, columns) = (a.rows(), a.columns(), b.columns());
     assert_eq!(depth, b.rows(), "inner dimensions differ");
@@ -121,11 +129,15 @@ fn fill_parts<L: Left, R: Right, P: Place, E: Epilogue>(
         return;
     }
     if depth == 0 {
+        assert!(
+            target.onto == Onto::Replace && !target.upper,
+            "a product of some depth"
+        );
         // empty sums: apply the epilogue to zeros
-        place::each(place, 0..rows, |_, place| {
+        place::each(target.place, 0..rows, |_, place| {
             // SAFETY: no two rows have the same place.
-            let values = unsafe { out.part(place * columns, columns) };
-            values.fill(MaybeUninit::new(0.0));
+            let values = unsafe { target.out.part(place * target.stride, columns) };
+            values.fill(MaybeUninit::new(T::default()));
             // SAFETY: filled just now.
             epilogue.finish(place, 0, unsafe { values.assume_init_mut() });
         });
@@ -139,18 +151,18 @@ fn fill_parts<L: Left, R: Right, P: Place, E: Epilogue>(
     Numbers(parts * row_blocks * groups).for_each(|task| {
         let (part, task) = (task / (row_blocks * groups), task % (row_blocks * groups));
         let first_row = task / groups * ROWS;
-        let first_column = task % groups * group;
+        // a group further right has more rows if only the upper part is computed
+        let first_column = (groups - 1 - task % groups) * group;
         let block = Block {
             a,
             b,
             rows: first_row..(first_row + ROWS).min(rows),
             columns: first_column.min(columns)..(first_column + group).min(columns),
             depth: part * depth / parts..(part + 1) * depth / parts,
-            out,
-            offset: part * rows * columns,
-            place,
+            target,
+            offset: part * rows * target.stride,
         };
-        SCRATCH.with_borrow_mut(|scratch| match Level::get() {
+        T::with_scratch(|scratch| match Level::get() {
             // SAFETY: the level guarantees that the processor has these instructions.
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => unsafe { avx512::run(block, epilogue, scratch) },
@@ -159,10 +171,6 @@ fn fill_parts<L: Left, R: Right, P: Place, E: Epilogue>(
             _ => portable::run(block, epilogue, scratch),
         });
     });
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch { a: Vec::new(), b: Vec::new() }) };
 }
 
 #[cfg(test)]

@@ -1,28 +1,26 @@
 //! Draws of functions from the posterior at given points.
 
 use super::kernel::Kernel;
-use super::points::Points;
-use super::posterior::{Kind, Posterior};
-use crate::numerics::product;
-use latent_align_kernels::cosines;
+use super::posterior::{Kind, Located, Posterior};
+use crate::numerics::view;
+use latent_align_kernels::{Matrix, Onto, Room, multiply, waves};
 use nalgebra::DMatrix;
 use rand::RngExt;
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
 use std::f64::consts::TAU;
 
-/// The values [n, count] of `count` functions drawn from `posterior` at `points`. A draw is a draw g of the prior
+/// The values [n, count] of `count` functions drawn from `posterior` at the points `at`. A draw is a draw g of the prior
 /// plus a correction by the data (Wilson et al., 2020):
 ///
 /// ```text
 /// f(x) = mean + g(x) + k(x, X) weights
 /// ```
 ///
-/// All draws share `features` random frequencies, and the covariances of points and data, which are the most
-/// expensive part.
+/// All draws share `features` random frequencies.
 pub fn draws(
     posterior: &Posterior,
-    points: &Points,
+    at: &Located,
     count: usize,
     features: usize,
     rng: &mut Pcg64,
@@ -35,7 +33,7 @@ pub fn draws(
         of,
     } = posterior;
     let prior = Prior::new(kernel, features, support.ncols(), count, rng);
-    let at_support = prior.at(support);
+    let at_support = prior.at(support).transpose();
     let normal = normals([support.nrows(), count], rng);
     let weights = match of {
         Kind::Exact(factor, centred) => {
@@ -47,10 +45,17 @@ pub fn draws(
         }
         Kind::Inducing(inducing) => inducing.weights(&at_support, &normal),
     };
-    let scaled = kernel.scaled(points);
-    let values = prior.at(&scaled) + product(&kernel.between(&scaled, support), &weights);
-    values.add_scalar(*mean)
+    let mut values = prior.at(&at.scaled);
+    let room = Room {
+        onto: Onto::Add,
+        ..Room::new(values.as_mut_slice(), count)
+    };
+    multiply(view(&at.cross).transposed(), view(&weights), room);
+    values.transpose().add_scalar(*mean)
 }
+
+/// Points at which waves are computed at once.
+const AT_ONCE: usize = 512;
 
 /// Draws of the prior by random Fourier features: `sqrt(2 variance / F) sum_j weight_j cos(frequency_j . x + phase_j)`.
 struct Prior {
@@ -69,7 +74,7 @@ impl Prior {
         count: usize,
         rng: &mut Pcg64,
     ) -> Self {
-        let frequencies = kernel.frequencies(features, elements, rng).transpose();
+        let frequencies = kernel.frequencies(features, elements, rng);
         let phases = (0..features).map(|_| TAU * rng.random::<f64>()).collect();
         let scale = (2.0 * kernel.variance / features as f64).sqrt();
         Self {
@@ -79,14 +84,28 @@ impl Prior {
         }
     }
 
-    /// At scaled points [n, D]: [n, count].
+    /// At scaled points [n, D]: [count, n].
     fn at(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
-        let mut waves = product(points, &self.frequencies);
-        for (mut column, phase) in waves.column_iter_mut().zip(&self.phases) {
-            column.add_scalar_mut(*phase);
+        let ((n, elements), (features, count)) = (points.shape(), self.weights.shape());
+        let mut values = DMatrix::zeros(count, n);
+        let mut room = vec![0.0; features * n.min(AT_ONCE)];
+        for (block, values) in
+            (values.as_mut_slice().chunks_mut((AT_ONCE * count).max(1))).enumerate()
+        {
+            let rows = values.len() / count;
+            let some = &points.as_slice()[block * AT_ONCE..];
+            let some = Matrix::of_columns(some, rows, elements, n);
+            let room = &mut room[..rows * features];
+            waves(
+                some,
+                view(&self.frequencies),
+                &self.phases,
+                Room::new(room, features),
+            );
+            let waves = Matrix::new(room, rows, features);
+            multiply(waves, view(&self.weights), Room::new(values, count));
         }
-        cosines(waves.as_mut_slice());
-        product(&waves, &self.weights)
+        values
     }
 }
 

@@ -4,6 +4,7 @@ use super::covariance::{JITTER, add_to_diagonal, factor, require_finite};
 use super::kernel::{Family, Kernel};
 use super::points::{Points, squared_distances};
 use crate::error::Result;
+use latent_align_kernels::{inner_products, weighted_correlations};
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
@@ -123,13 +124,20 @@ impl<'a> Problem<'a> {
             variance,
         } = &settings.kernel;
         let inverse_squares = lengths.iter().map(|length| 1.0 / (length * length));
-        let inverse_squares = DVector::from_iterator(tokens, inverse_squares);
-        let mut correlations = &self.squares * &inverse_squares;
-        let by_square = family.correlations_with_slopes(correlations.as_mut_slice());
+        let inverse_squares: Vec<f64> = inverse_squares.collect();
+        let mut correlations = vec![0.0; self.squares.nrows()];
+        let mut by_square = correlations.clone();
+        weighted_correlations(
+            family.correlation(),
+            self.squares.as_slice(),
+            &inverse_squares,
+            &mut correlations,
+            &mut by_square,
+        );
         let mut covariance = DMatrix::zeros(n, n);
         for (j, mut column) in covariance.column_iter_mut().enumerate() {
             let first = place(n, j);
-            let lower = &correlations.as_slice()[first..first + n - j];
+            let lower = &correlations[first..first + n - j];
             for (entry, correlation) in column.iter_mut().skip(j).zip(lower) {
                 *entry = variance * correlation;
             }
@@ -146,7 +154,7 @@ impl<'a> Problem<'a> {
         let mut trace = 0.0;
         for (j, column) in inverse.column_iter().enumerate() {
             let first = place(n, j);
-            let weights = &mut weights.as_mut_slice()[first..first + n - j];
+            let weights = &mut weights[first..first + n - j];
             let entries = column.iter().skip(j).zip(solved.iter().skip(j));
             for (weight, (entry, a)) in weights.iter_mut().zip(entries) {
                 *weight = entry - a * solved[j];
@@ -154,12 +162,13 @@ impl<'a> Problem<'a> {
             trace += weights[0];
             weights[0] *= 0.5; // all others stand for two
         }
-        let by_variance = 2.0 * variance * weights.dot(&correlations);
+        let by_variance = 2.0 * variance * inner_products(&correlations, &weights)[0];
         for (weight, slope) in weights.iter_mut().zip(&by_square) {
             *weight *= -2.0 * variance * slope;
         }
-        let by_length = (self.squares.tr_mul(&weights)).component_mul(&inverse_squares);
-        let mut slopes: Vec<f64> = by_length.iter().copied().collect();
+        let by_length = inner_products(self.squares.as_slice(), &weights);
+        let by_length = by_length.iter().zip(&inverse_squares);
+        let mut slopes: Vec<f64> = by_length.map(|(slope, square)| slope * square).collect();
         slopes.push(0.5 * (by_variance + jitter * trace));
         slopes.push(0.5 * settings.noise * trace);
         for (i, slope) in slopes.iter_mut().enumerate() {

@@ -32,7 +32,7 @@ impl Inducing {
         centred: &DVector<f64>,
         noise: f64,
     ) -> Result<Self> {
-        let mut covariance = kernel.between(inducing, inducing);
+        let mut covariance = kernel.within(inducing);
         // 100 times the jitter of an exact posterior, whose diagonal also has the noise
         add_to_diagonal(&mut covariance, 100.0 * JITTER * kernel.variance);
         let prior = factor(covariance)?;

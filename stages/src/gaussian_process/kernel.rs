@@ -1,7 +1,8 @@
 //! Covariance functions.
 
-use super::points::{Points, squared_distances};
-use latent_align_kernels::{exponentials, matern, matern_with_slopes};
+use super::points::Points;
+use crate::numerics::view;
+use latent_align_kernels::{Correlation, Room, covariances};
 use nalgebra::DMatrix;
 use rand::RngExt;
 use rand_distr::{ChiSquared, Distribution, StandardNormal};
@@ -21,32 +22,10 @@ pub enum Family {
 }
 
 impl Family {
-    /// Replaces squared distances by correlations.
-    fn correlations(self, squares: &mut [f64]) {
+    pub(super) fn correlation(self) -> Correlation {
         match self {
-            Self::Rbf => {
-                squares.iter_mut().for_each(|square| *square *= -0.5);
-                exponentials(squares);
-            }
-            Self::Matern => matern(squares),
-        }
-    }
-
-    /// As [`Self::correlations`], and gives their derivatives by the squared distances.
-    pub(super) fn correlations_with_slopes(self, squares: &mut [f64]) -> Vec<f64> {
-        match self {
-            Self::Rbf => {
-                self.correlations(squares);
-                squares
-                    .iter()
-                    .map(|correlation| -0.5 * correlation)
-                    .collect()
-            }
-            Self::Matern => {
-                let mut slopes = vec![0.0; squares.len()];
-                matern_with_slopes(squares, &mut slopes);
-                slopes
-            }
+            Self::Rbf => Correlation::Gaussian,
+            Self::Matern => Correlation::Matern,
         }
     }
 }
@@ -70,12 +49,27 @@ impl Kernel {
 
     /// Covariances [n, m] between the scaled points `a` [n, D] and `b` [m, D].
     pub(super) fn between(&self, a: &DMatrix<f64>, b: &DMatrix<f64>) -> DMatrix<f64> {
-        let mut covariances = squared_distances(a, b);
-        self.family.correlations(covariances.as_mut_slice());
-        covariances * self.variance
+        let mut out = DMatrix::zeros(a.nrows(), b.nrows());
+        let room = Room::new(out.as_mut_slice(), a.nrows());
+        let (of, sides) = (self.family.correlation(), [view(b), view(a)]);
+        covariances(of, self.variance, sides, room);
+        out
     }
 
-    /// `count` frequencies [count, D] of the kernel's spectrum, for scaled points of D numbers (Rahimi and Recht, 2007):
+    /// The lower triangle of the covariances [n, n] of the scaled `points` [n, D].
+    pub(super) fn within(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
+        let n = points.nrows();
+        let mut out = DMatrix::zeros(n, n);
+        let room = Room {
+            upper: true, // the kernel's rows are our columns
+            ..Room::new(out.as_mut_slice(), n)
+        };
+        let (of, sides) = (self.family.correlation(), [view(points); 2]);
+        covariances(of, self.variance, sides, room);
+        out
+    }
+
+    /// `count` frequencies [D, count] of the kernel's spectrum, for scaled points of D numbers (Rahimi and Recht, 2007):
     /// normal for the RBF kernel, Student's t with five degrees of freedom for the Matérn one.
     pub(super) fn frequencies(
         &self,
@@ -83,14 +77,14 @@ impl Kernel {
         elements: usize,
         rng: &mut Pcg64,
     ) -> DMatrix<f64> {
-        let mut frequencies = DMatrix::zeros(count, elements);
+        let mut frequencies = DMatrix::zeros(elements, count);
         let chi = ChiSquared::new(5.0_f64).expect("five degrees of freedom");
-        for mut row in frequencies.row_iter_mut() {
+        for mut frequency in frequencies.column_iter_mut() {
             let stretch = match self.family {
                 Family::Rbf => 1.0,
                 Family::Matern => (5.0 / chi.sample(rng)).sqrt(),
             };
-            for value in row.iter_mut() {
+            for value in frequency.iter_mut() {
                 let normal: f64 = rng.sample(StandardNormal);
                 *value = stretch * normal;
             }

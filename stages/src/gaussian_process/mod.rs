@@ -24,4 +24,4 @@ pub use draw::draws;
 pub use fit::{Fit, fit};
 pub use kernel::{Family, Kernel};
 pub use points::Points;
-pub use posterior::{Posterior, Size};
+pub use posterior::{Located, Posterior, Size};

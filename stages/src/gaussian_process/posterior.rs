@@ -38,6 +38,33 @@ pub(super) enum Kind {
     Inducing(Inducing),
 }
 
+/// Points with their covariances with the points of a posterior.
+#[derive(Debug, Clone)]
+pub struct Located {
+    /// The scaled points [n, D].
+    pub(super) scaled: DMatrix<f64>,
+    /// Their covariances with the posterior's points, [support, n].
+    pub(super) cross: DMatrix<f64>,
+}
+
+impl Located {
+    /// The number of points.
+    pub fn count(&self) -> usize {
+        self.scaled.nrows()
+    }
+
+    /// These points, then `others` of the same posterior.
+    #[must_use]
+    pub fn and(mut self, others: &Self) -> Self {
+        let (n, more) = (self.scaled.nrows(), others.scaled.nrows());
+        self.scaled = self.scaled.insert_rows(n, more, 0.0);
+        self.scaled.rows_mut(n, more).copy_from(&others.scaled);
+        self.cross = self.cross.insert_columns(n, more, 0.0);
+        self.cross.columns_mut(n, more).copy_from(&others.cross);
+        self
+    }
+}
+
 impl Posterior {
     /// The posterior given the noisy `values` at `points`, with the settings of `fit`.
     ///
@@ -49,7 +76,7 @@ impl Posterior {
         let centred = DVector::from_iterator(values.len(), values.iter().map(|v| v - fit.mean));
         require_finite(&centred)?;
         let (support, of) = if points.count() <= size.exact {
-            let mut covariance = kernel.between(&scaled, &scaled);
+            let mut covariance = kernel.within(&scaled);
             add_to_diagonal(&mut covariance, fit.noise + JITTER * kernel.variance);
             (scaled, Kind::Exact(factor(covariance)?, centred))
         } else {
@@ -67,16 +94,23 @@ impl Posterior {
         })
     }
 
+    /// `points` as the posterior needs them.
+    pub fn locate(&self, points: &Points) -> Located {
+        let scaled = self.kernel.scaled(points);
+        let cross = self.kernel.between(&self.support, &scaled);
+        Located { scaled, cross }
+    }
+
     /// Mean and variance of the noise-free function at each of `points`.
-    pub fn at(&self, points: &Points) -> Vec<(f64, f64)> {
-        let cross = (self.kernel).between(&self.support, &self.kernel.scaled(points));
+    pub fn at(&self, points: &Located) -> Vec<(f64, f64)> {
+        let cross = &points.cross;
         let variance = self.kernel.variance;
         let (means, explained) = match &self.of {
             Kind::Exact(factor, centred) => {
                 let means = cross.tr_mul(&factor.solve_vector(centred));
-                (means, explained(factor, &cross))
+                (means, explained(factor, cross))
             }
-            Kind::Inducing(inducing) => inducing.at(&cross),
+            Kind::Inducing(inducing) => inducing.at(cross),
         };
         let pairs = means.iter().zip(&explained);
         pairs

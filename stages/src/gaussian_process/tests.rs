@@ -65,7 +65,7 @@ fn the_posterior_is_that_of_a_dense_solve() {
         });
         let inverse = gram.try_inverse().unwrap();
         let centred = DVector::from_iterator(20, values.iter().map(|v| v - fit.mean));
-        let found = posterior.at(&Points::new(&test, 2, 3));
+        let found = posterior.at(&posterior.locate(&Points::new(&test, 2, 3)));
         for (row, (mean, variance)) in test.chunks(6).zip(found) {
             let cross = DVector::from_iterator(20, rows.iter().map(|r| covariance(&fit, r, row)));
             let expected = fit.mean + cross.dot(&(&inverse * &centred));
@@ -89,7 +89,8 @@ fn with_every_point_inducing_the_variational_posterior_is_the_exact_one() {
             inducing,
         };
         let posterior = Posterior::new(&fit, &train, &values, size).unwrap();
-        let pairs = posterior.at(&test).into_iter().zip(exact.at(&test));
+        let pairs = (posterior.at(&posterior.locate(&test)).into_iter())
+            .zip(exact.at(&exact.locate(&test)));
         pairs
             .map(|(a, b)| (a.0 - b.0).abs().max((a.1 - b.1).abs()))
             .fold(0.0, f64::max)
@@ -116,9 +117,13 @@ fn draws_have_the_mean_and_the_variance_of_the_posterior() {
         let mut rng = Streams::new(5).at("draws", 0);
         // 1,500 draws, each fifty of other frequencies
         let draws: Vec<_> = (0..30)
-            .map(|_| draws(&posterior, &test, 50, 256, &mut rng))
+            .map(|_| draws(&posterior, &posterior.locate(&test), 50, 256, &mut rng))
             .collect();
-        for (i, (mean, variance)) in posterior.at(&test).into_iter().enumerate() {
+        for (i, (mean, variance)) in posterior
+            .at(&posterior.locate(&test))
+            .into_iter()
+            .enumerate()
+        {
             let drawn = draws
                 .iter()
                 .flat_map(|draws| draws.row(i).iter().copied().collect::<Vec<_>>());
@@ -149,7 +154,7 @@ fn a_fit_finds_the_token_that_matters() {
     let (test, truth) = data(50, 1);
     let error = |fit: &Fit| -> f64 {
         let posterior = Posterior::new(fit, &points, &values, EXACT).unwrap();
-        let found = posterior.at(&Points::new(&test, 2, 3));
+        let found = posterior.at(&posterior.locate(&Points::new(&test, 2, 3)));
         (found.iter().zip(&truth))
             .map(|((mean, _), truth)| (mean - truth).powi(2))
             .sum()

@@ -1,55 +1,38 @@
-//! Products and Cholesky factors of dense matrices in f64, by blocks of columns on all threads.
+//! Products and Cholesky factors of dense matrices in f64, by blocks of columns.
 //!
-//! Blocks have a fixed size, so that results do not depend on the number of threads.
+//! The order of every sum depends on sizes only, so that results do not depend on the number of threads.
 
-use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, DVector};
-use rayon::prelude::*;
+use latent_align_kernels::{Matrix, Onto, Room, multiply, small_factor};
+use nalgebra::{DMatrix, DVector};
 
 /// Columns of a block.
 const BLOCK: usize = 64;
-/// Rows of a block of a product with few columns.
-const ROWS: usize = 256;
+
+/// `matrix` for the kernels.
+pub(crate) fn view(matrix: &DMatrix<f64>) -> Matrix<'_, f64> {
+    let (rows, columns) = matrix.shape();
+    Matrix::of_columns(matrix.as_slice(), rows, columns, rows)
+}
 
 /// `a b`.
 ///
 /// # Panics
 /// Where `a` has not as many columns as `b` has rows.
 pub(crate) fn product(a: &DMatrix<f64>, b: &DMatrix<f64>) -> DMatrix<f64> {
-    assert_eq!(a.ncols(), b.nrows(), "shapes of a product");
-    let (rows, inner) = (a.nrows(), b.nrows());
-    let mut out = DMatrix::zeros(rows, b.ncols());
-    if rows == 0 || inner == 0 {
-        return out;
-    }
-    if b.ncols() <= BLOCK {
-        // a single block of columns: by blocks of rows
-        let blocks: Vec<DMatrix<f64>> = ((0..rows).into_par_iter().step_by(ROWS))
-            .map(|first| a.rows(first, ROWS.min(rows - first)) * b)
-            .collect();
-        for (block, first) in blocks.iter().zip((0..rows).step_by(ROWS)) {
-            out.rows_mut(first, block.nrows()).copy_from(block);
-        }
-        return out;
-    }
-    (out.as_mut_slice().par_chunks_mut(rows * BLOCK))
-        .zip(b.as_slice().par_chunks(inner * BLOCK))
-        .for_each(|(out, b)| {
-            let columns = b.len() / inner;
-            let b = DMatrixView::from_slice(b, inner, columns);
-            DMatrixViewMut::from_slice(out, rows, columns).gemm(1.0, a, &b, 0.0);
-        });
+    let mut out = DMatrix::zeros(a.nrows(), b.ncols());
+    // the kernel's rows are our columns
+    let (left, right) = (view(b).transposed(), view(a).transposed());
+    multiply(left, right, Room::new(out.as_mut_slice(), a.nrows()));
     out
 }
 
 /// A Cholesky factor: `L L^T = A` with L lower triangular.
 #[derive(Debug, Clone)]
 pub(crate) struct Factor {
-    /// L, whose entries above the diagonal blocks mean nothing.
+    /// L, whose entries above the diagonal mean nothing.
     lower: DMatrix<f64>,
-    /// L^T, of which only what is right of the diagonal blocks is written.
-    upper: DMatrix<f64>,
-    /// Inverses of the diagonal blocks of L.
-    inverses: Vec<DMatrix<f64>>,
+    /// Inverses of the diagonal blocks of L, in rows.
+    inverses: Vec<Vec<f64>>,
 }
 
 impl Factor {
@@ -61,46 +44,35 @@ impl Factor {
         let n = matrix.nrows();
         assert_eq!(n, matrix.ncols(), "a square matrix");
         let mut lower = matrix;
-        let mut upper = DMatrix::zeros(n, n);
         let mut inverses = Vec::with_capacity(n.div_ceil(BLOCK));
         for start in (0..n).step_by(BLOCK) {
             let end = (start + BLOCK).min(n);
-            let width = end - start;
+            let (width, rest) = (end - start, n - end);
             let mut diagonal = lower.view((start, start), (width, width)).into_owned();
-            diagonal = diagonal.cholesky()?.unpack();
-            let mut inverse = DMatrix::identity(width, width);
-            if !diagonal.solve_lower_triangular_mut(&mut inverse) {
+            let mut inverse = vec![0.0; width * width];
+            if !small_factor(width, diagonal.as_mut_slice(), &mut inverse) {
                 return None;
             }
-            lower
-                .view_mut((start, start), (width, width))
-                .copy_from(&diagonal);
-            // what is below the diagonal block: A L^-T, as rows of L^T
-            let below = lower.view((end, start), (n - end, width));
-            let panel = product(&inverse, &below.transpose());
+            (lower.view_mut((start, start), (width, width))).copy_from(&diagonal);
+            // what is below the diagonal block: A L^-T
+            let below = lower.view((end, start), (rest, width)).into_owned();
+            let (done, trailing) = lower.as_mut_slice().split_at_mut(end * n);
+            if rest > 0 {
+                let panel = &mut done[start * n + end..];
+                let right = view(&below).transposed();
+                let inverse = Matrix::new(&inverse, width, width);
+                multiply(inverse, right, Room::new(panel, n));
+                let panel = Matrix::of_columns(panel, rest, width, n);
+                let room = Room {
+                    onto: Onto::Subtract,
+                    upper: true,
+                    ..Room::new(&mut trailing[end..], n)
+                };
+                multiply(panel, panel.transposed(), room);
+            }
             inverses.push(inverse);
-            upper
-                .view_mut((start, end), (width, n - end))
-                .copy_from(&panel);
-            let columns = panel.transpose();
-            lower
-                .view_mut((end, start), (n - end, width))
-                .copy_from(&columns);
-            let (_, rest) = lower.as_mut_slice().split_at_mut(end * n);
-            (rest.par_chunks_mut(BLOCK * n).enumerate()).for_each(|(block, rest)| {
-                let (first, count) = (block * BLOCK, rest.len() / n);
-                let left = columns.rows(first, n - end - first);
-                let right = panel.columns(first, count);
-                DMatrixViewMut::from_slice(rest, n, count)
-                    .rows_mut(end + first, n - end - first)
-                    .gemm(-1.0, &left, &right, 1.0);
-            });
         }
-        Some(Self {
-            lower,
-            upper,
-            inverses,
-        })
+        Some(Self { lower, inverses })
     }
 
     /// n.
@@ -108,12 +80,21 @@ impl Factor {
         self.lower.nrows()
     }
 
-    /// First row and width of each diagonal block, with its inverse.
-    fn blocks(
-        &self,
-    ) -> impl DoubleEndedIterator<Item = (usize, usize, &DMatrix<f64>)> + ExactSizeIterator {
+    /// First row, first row after it, and inverse of each diagonal block.
+    fn blocks(&self) -> impl DoubleEndedIterator<Item = (usize, usize, Matrix<'_, f64>)> {
         let blocks = self.inverses.iter().enumerate();
-        blocks.map(|(block, inverse)| (block * BLOCK, inverse.nrows(), inverse))
+        blocks.map(|(block, inverse)| {
+            let start = block * BLOCK;
+            let width = BLOCK.min(self.order() - start);
+            (start, start + width, Matrix::new(inverse, width, width))
+        })
+    }
+
+    /// L below the diagonal block of the columns `start..end`.
+    fn below(&self, start: usize, end: usize) -> Matrix<'_, f64> {
+        let n = self.order();
+        let values = &self.lower.as_slice()[start * n..];
+        Matrix::of_columns(&values[end.min(values.len())..], n - end, end - start, n)
     }
 
     /// `ln det A`.
@@ -123,31 +104,58 @@ impl Factor {
 
     /// `L^-1 b`, `b` [n, m].
     pub fn solve_lower(&self, b: &DMatrix<f64>) -> DMatrix<f64> {
-        self.by_columns(b, |mut x| self.solve_lower_from(0, &mut x))
+        let (mut x, m) = (b.clone(), b.ncols());
+        self.solve_lower_in_place(&mut x, |_| m);
+        x
     }
 
-    /// Solves `L x = b` in place, of the block `first` on: what is above it in b is zero.
-    fn solve_lower_from(&self, first: usize, x: &mut DMatrixViewMut<f64>) {
-        for (start, width, inverse) in self.blocks().skip(first) {
-            let solved = inverse * x.rows(start, width);
-            x.rows_mut(start, width).copy_from(&solved);
-            let end = start + width;
-            let below = self.lower.view((end, start), (self.order() - end, width));
-            (x.rows_mut(end, self.order() - end)).gemm(-1.0, &below, &solved, 1.0);
+    /// Solves `L x = b` in place. After a block of rows that ends at `end`, `columns(end)` columns are not zero.
+    fn solve_lower_in_place(&self, x: &mut DMatrix<f64>, columns: impl Fn(usize) -> usize) {
+        let n = self.order();
+        assert_eq!(n, x.nrows(), "rows of a right-hand side");
+        if x.is_empty() {
+            return;
+        }
+        for (start, end, inverse) in self.blocks() {
+            let (m, width) = (columns(end), end - start);
+            let x = x.as_mut_slice();
+            let block = Matrix::of_columns(&x[start..], width, m, n).transposed();
+            let mut solved = DMatrix::zeros(width, m);
+            let room = Room::new(solved.as_mut_slice(), width);
+            multiply(block, inverse.transposed(), room);
+            for (x, solved) in x.chunks_exact_mut(n).zip(solved.column_iter()) {
+                x[start..end].copy_from_slice(solved.as_slice());
+            }
+            let room = Room {
+                onto: Onto::Subtract,
+                ..Room::new(&mut x[end..], n)
+            };
+            let below = self.below(start, end).transposed();
+            multiply(view(&solved).transposed(), below, room);
         }
     }
 
     /// `L^-T b`, `b` [n, m].
     pub fn solve_upper(&self, b: &DMatrix<f64>) -> DMatrix<f64> {
-        self.by_columns(b, |mut x| {
-            for (start, width, inverse) in self.blocks().rev() {
-                let end = start + width;
-                let mut right = x.rows(start, width).into_owned();
-                let beside = self.upper.view((start, end), (width, self.order() - end));
-                right.gemm(-1.0, &beside, &x.rows(end, self.order() - end), 1.0);
-                x.rows_mut(start, width).copy_from(&inverse.tr_mul(&right));
+        let (n, m) = (self.order(), b.ncols());
+        assert_eq!(n, b.nrows(), "rows of a right-hand side");
+        let mut out = b.clone();
+        if b.is_empty() {
+            return out;
+        }
+        for (start, end, inverse) in self.blocks().rev() {
+            let x = out.as_mut_slice();
+            let solved = Matrix::of_columns(&x[end..], n - end, m, n).transposed();
+            let mut right = DMatrix::zeros(end - start, m);
+            let room = Room::new(right.as_mut_slice(), end - start);
+            multiply(solved, self.below(start, end), room);
+            for (x, right) in x.chunks_exact(n).zip(right.column_iter_mut()) {
+                (right.into_iter().zip(&x[start..end])).for_each(|(right, x)| *right = x - *right);
             }
-        })
+            let room = Room::new(&mut x[start..], n);
+            multiply(view(&right).transposed(), inverse, room);
+        }
+        out
     }
 
     /// `A^-1 b`, `b` [n, m].
@@ -161,49 +169,18 @@ impl Factor {
         self.solve(&column).column(0).into_owned()
     }
 
-    /// What `solve` makes of the columns of `b`, a block of them at a time.
-    fn by_columns(
-        &self,
-        b: &DMatrix<f64>,
-        solve: impl Fn(DMatrixViewMut<f64>) + Sync,
-    ) -> DMatrix<f64> {
-        let n = self.order();
-        assert_eq!(n, b.nrows(), "rows of a right-hand side");
-        let mut out = b.clone();
-        if n > 0 {
-            (out.as_mut_slice().par_chunks_mut(n * BLOCK)).for_each(|columns| {
-                let count = columns.len() / n;
-                solve(DMatrixViewMut::from_slice(columns, n, count));
-            });
-        }
-        out
-    }
-
     /// The lower triangle of `A^-1`; above the diagonal blocks there are zeros.
     pub fn inverse_lower(&self) -> DMatrix<f64> {
         let n = self.order();
         let mut inverse = DMatrix::identity(n, n); // of L
-        (inverse
-            .as_mut_slice()
-            .par_chunks_mut(n.max(1) * BLOCK)
-            .enumerate())
-        .for_each(|(block, columns)| {
-            let count = columns.len() / n;
-            self.solve_lower_from(block, &mut DMatrixViewMut::from_slice(columns, n, count));
-        });
-        let transposed = inverse.transpose();
+        self.solve_lower_in_place(&mut inverse, |end| end);
         let mut out = DMatrix::zeros(n, n);
-        (out.as_mut_slice()
-            .par_chunks_mut(n.max(1) * BLOCK)
-            .enumerate())
-        .for_each(|(block, columns)| {
-            let (first, count) = (block * BLOCK, columns.len() / n);
-            let left = transposed.view((first, first), (n - first, n - first));
-            let right = inverse.view((first, first), (n - first, count));
-            DMatrixViewMut::from_slice(columns, n, count)
-                .rows_mut(first, n - first)
-                .gemm(1.0, &left, &right, 0.0);
-        });
+        for (start, end, _) in self.blocks() {
+            let inverse = &inverse.as_slice()[start..];
+            let left = Matrix::of_columns(inverse, n - start, end, n).transposed();
+            let right = Matrix::of_columns(&inverse[start * n..], n - start, end - start, n);
+            multiply(left, right, Room::new(&mut out.as_mut_slice()[start..], n));
+        }
         out
     }
 }
@@ -220,6 +197,13 @@ mod tests {
 
     fn close(a: &DMatrix<f64>, b: &DMatrix<f64>) -> bool {
         (a - b).amax() < 1e-9 * (1.0 + b.amax())
+    }
+
+    /// Red where a place beyond the end of no columns is read.
+    #[test]
+    fn no_right_hand_sides_have_no_solutions() {
+        let factor = Factor::new(DMatrix::identity(70, 70)).unwrap();
+        assert_eq!(factor.solve(&DMatrix::zeros(70, 0)).shape(), (70, 0));
     }
 
     /// Red where a block is left out or counted twice, at sizes below, at and beyond whole blocks.

@@ -1,69 +1,67 @@
-//! AVX2 and FMA: 6 x 16 entries in 12 of 16 registers.
+//! AVX2 and FMA: 6 rows of two vectors in 12 of 16 registers.
 
-use super::block::{Block, Scratch};
+use super::block::Block;
 use super::epilogue::Epilogue;
-use super::kernel::{Kernel, Strided};
+use super::kernel::{Kernel, Onto, Strided};
 use super::left::Left;
+use super::number::{Number, Vector};
 use super::place::Place;
-use super::registers::{self, Vector};
+use super::registers::{self, vector};
 use super::right::Right;
+use super::scratch::Scratch;
 use std::arch::x86_64::*;
 
 /// See the module documentation.
 struct Avx2;
 
-impl Vector for __m256 {
-    const LANES: usize = 8;
+vector!(
+    __m256,
+    f32,
+    8,
+    _mm256_setzero_ps,
+    _mm256_loadu_ps,
+    _mm256_set1_ps,
+    _mm256_fmadd_ps,
+    _mm256_add_ps,
+    _mm256_sub_ps,
+    _mm256_storeu_ps
+);
+vector!(
+    __m256d,
+    f64,
+    4,
+    _mm256_setzero_pd,
+    _mm256_loadu_pd,
+    _mm256_set1_pd,
+    _mm256_fmadd_pd,
+    _mm256_add_pd,
+    _mm256_sub_pd,
+    _mm256_storeu_pd
+);
 
-    #[inline(always)]
-    unsafe fn zero() -> Self {
-        // SAFETY: required of the caller.
-        unsafe { _mm256_setzero_ps() }
-    }
-
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        unsafe { _mm256_loadu_ps(from) }
-    }
-
-    #[inline(always)]
-    unsafe fn splat(value: f32) -> Self {
-        unsafe { _mm256_set1_ps(value) }
-    }
-
-    #[inline(always)]
-    unsafe fn multiply_add(self, factor: Self, summand: Self) -> Self {
-        unsafe { _mm256_fmadd_ps(self, factor, summand) }
-    }
-
-    #[inline(always)]
-    unsafe fn add(self, other: Self) -> Self {
-        unsafe { _mm256_add_ps(self, other) }
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, into: *mut f32) {
-        unsafe { _mm256_storeu_ps(into, self) }
-    }
-}
-
-impl Kernel for Avx2 {
+impl<T: Number> Kernel<T> for Avx2 {
     const ROWS: usize = 6;
-    const COLUMNS: usize = 16;
+    const COLUMNS: usize = 2 * T::Avx2::LANES;
 
     #[inline(always)]
     unsafe fn product(
         rows: usize,
         depth: usize,
-        a: Strided,
-        b: *const f32,
+        a: Strided<T>,
+        b: *const T,
         b_stride: usize,
-        out: *mut f32,
+        out: *mut T,
         out_stride: usize,
-        add: bool,
+        onto: Onto,
     ) {
         // SAFETY: required of the caller.
-        unsafe { registers::product::<__m256>(rows, depth, a, b, b_stride, out, out_stride, add) }
+        unsafe { registers::product::<T::Avx2>(rows, depth, a, b, b_stride, out, out_stride, onto) }
+    }
+
+    #[inline(always)]
+    unsafe fn pack_transposed(from: *const T, stride: usize, depth: usize, into: *mut T) {
+        // SAFETY: required of the caller.
+        unsafe { T::Avx2::pack_transposed(from, stride, depth, into) }
     }
 }
 
@@ -72,10 +70,10 @@ impl Kernel for Avx2 {
 /// # Safety
 /// The processor must have AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn run<L: Left, R: Right, P: Place, E: Epilogue>(
-    block: Block<L, R, P>,
+pub(super) unsafe fn run<T: Number, L: Left<T>, R: Right<T>, P: Place, E: Epilogue<T>>(
+    block: Block<T, L, R, P>,
     epilogue: &E,
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<T>,
 ) {
     // SAFETY: required of the caller.
     unsafe { block.compute::<Avx2, E>(epilogue, scratch) }

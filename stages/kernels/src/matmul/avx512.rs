@@ -1,71 +1,30 @@
-//! AVX-512: 8 x 32 entries in 16 of 32 registers.
+//! AVX-512: 8 rows of two vectors in 16 of 32 registers.
 
-use super::block::{Block, Scratch};
+use super::block::Block;
 use super::epilogue::Epilogue;
-use super::kernel::{Kernel, Strided};
+use super::kernel::{Kernel, Onto, Strided};
 use super::left::Left;
+use super::number::{Number, Vector};
 use super::place::Place;
-use super::registers::{self, Vector};
+use super::registers::{self, vector};
 use super::right::Right;
+use super::scratch::Scratch;
 use std::arch::x86_64::*;
 
 /// See the module documentation.
 struct Avx512;
 
-impl Vector for __m512 {
-    const LANES: usize = 16;
-
-    #[inline(always)]
-    unsafe fn zero() -> Self {
-        // SAFETY: required of the caller.
-        unsafe { _mm512_setzero_ps() }
-    }
-
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        unsafe { _mm512_loadu_ps(from) }
-    }
-
-    #[inline(always)]
-    unsafe fn splat(value: f32) -> Self {
-        unsafe { _mm512_set1_ps(value) }
-    }
-
-    #[inline(always)]
-    unsafe fn multiply_add(self, factor: Self, summand: Self) -> Self {
-        unsafe { _mm512_fmadd_ps(self, factor, summand) }
-    }
-
-    #[inline(always)]
-    unsafe fn add(self, other: Self) -> Self {
-        unsafe { _mm512_add_ps(self, other) }
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, into: *mut f32) {
-        unsafe { _mm512_storeu_ps(into, self) }
-    }
-}
-
-impl Kernel for Avx512 {
-    const ROWS: usize = 8;
-    const COLUMNS: usize = 32;
-
-    #[inline(always)]
-    unsafe fn product(
-        rows: usize,
-        depth: usize,
-        a: Strided,
-        b: *const f32,
-        b_stride: usize,
-        out: *mut f32,
-        out_stride: usize,
-        add: bool,
-    ) {
-        // SAFETY: required of the caller.
-        unsafe { registers::product::<__m512>(rows, depth, a, b, b_stride, out, out_stride, add) }
-    }
-
+vector!(
+    __m512,
+    f32,
+    16,
+    _mm512_setzero_ps,
+    _mm512_loadu_ps,
+    _mm512_set1_ps,
+    _mm512_fmadd_ps,
+    _mm512_add_ps,
+    _mm512_sub_ps,
+    _mm512_storeu_ps,
     #[inline(always)]
     unsafe fn pack_transposed(from: *const f32, stride: usize, depth: usize, into: *mut f32) {
         // SAFETY: required of the caller.
@@ -83,6 +42,46 @@ impl Kernel for Avx512 {
                 }
             }
         }
+    }
+);
+vector!(
+    __m512d,
+    f64,
+    8,
+    _mm512_setzero_pd,
+    _mm512_loadu_pd,
+    _mm512_set1_pd,
+    _mm512_fmadd_pd,
+    _mm512_add_pd,
+    _mm512_sub_pd,
+    _mm512_storeu_pd
+);
+
+impl<T: Number> Kernel<T> for Avx512 {
+    const ROWS: usize = 8;
+    const COLUMNS: usize = 2 * T::Avx512::LANES;
+
+    #[inline(always)]
+    unsafe fn product(
+        rows: usize,
+        depth: usize,
+        a: Strided<T>,
+        b: *const T,
+        b_stride: usize,
+        out: *mut T,
+        out_stride: usize,
+        onto: Onto,
+    ) {
+        // SAFETY: required of the caller.
+        unsafe {
+            registers::product::<T::Avx512>(rows, depth, a, b, b_stride, out, out_stride, onto)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pack_transposed(from: *const T, stride: usize, depth: usize, into: *mut T) {
+        // SAFETY: required of the caller.
+        unsafe { T::Avx512::pack_transposed(from, stride, depth, into) }
     }
 }
 
@@ -133,10 +132,10 @@ unsafe fn transpose(from: *const f32, from_stride: usize, into: *mut f32, into_s
 /// # Safety
 /// The processor must have AVX-512 F, VL, DQ and BW.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
-pub(super) unsafe fn run<L: Left, R: Right, P: Place, E: Epilogue>(
-    block: Block<L, R, P>,
+pub(super) unsafe fn run<T: Number, L: Left<T>, R: Right<T>, P: Place, E: Epilogue<T>>(
+    block: Block<T, L, R, P>,
     epilogue: &E,
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<T>,
 ) {
     // SAFETY: required of the caller.
     unsafe { block.compute::<Avx512, E>(epilogue, scratch) }

@@ -5,18 +5,22 @@ use crate::shared::Shared;
 use std::mem::MaybeUninit;
 
 /// An operation on each entry of a product once its sum is complete.
-pub(crate) trait Epilogue: Sync {
+pub(crate) trait Epilogue<T = f32>: Sync {
+    /// Whether a task finishes all of its entries of a row together, after the product: for long computations, which
+    /// overlap if there are many of them.
+    const LAST: bool = false;
+
     /// Changes `values`, the entries (row, column..), in place. Each entry is visited once; one thread
     /// visits the rows of a block of [`crate::parallel::ROWS`] in ascending order.
-    fn finish(&self, row: usize, column: usize, values: &mut [f32]);
+    fn finish(&self, row: usize, column: usize, values: &mut [T]);
 }
 
 /// Leaves entries as they are.
 pub(crate) struct Plain;
 
-impl Epilogue for Plain {
+impl<T> Epilogue<T> for Plain {
     #[inline(always)]
-    fn finish(&self, _: usize, _: usize, _: &mut [f32]) {}
+    fn finish(&self, _: usize, _: usize, _: &mut [T]) {}
 }
 
 /// Adds a bias `[columns]` to each row.

@@ -2,10 +2,11 @@
 
 use super::kernel::{Kernel, Strided};
 use super::matrix::Matrix;
+use super::number::Number;
 use std::ops::Range;
 
 /// A matrix [rows, columns] that need not be stored as such.
-pub(crate) trait Left: Copy + Sync {
+pub(crate) trait Left<T: Number = f32>: Copy + Sync {
     fn rows(&self) -> usize;
 
     fn columns(&self) -> usize;
@@ -15,16 +16,16 @@ pub(crate) trait Left: Copy + Sync {
     /// # Safety
     /// Rows and columns must be in bounds, and the processor must have the instructions of `K`. The result
     /// is valid while the matrix lives and `packed` is unchanged.
-    unsafe fn part<K: Kernel>(
+    unsafe fn part<K: Kernel<T>>(
         &self,
         rows: Range<usize>,
         start: usize,
         length: usize,
-        packed: &mut Vec<f32>,
-    ) -> Part;
+        packed: &mut Vec<T>,
+    ) -> Part<T>;
 }
 
-impl Left for Matrix<'_> {
+impl<T: Number> Left<T> for Matrix<'_, T> {
     fn rows(&self) -> usize {
         self.rows
     }
@@ -35,13 +36,13 @@ impl Left for Matrix<'_> {
 
     /// A transposed matrix is packed, since its entries are far apart; contiguous rows are read in place.
     #[inline(always)]
-    unsafe fn part<K: Kernel>(
+    unsafe fn part<K: Kernel<T>>(
         &self,
         rows: Range<usize>,
         start: usize,
         length: usize,
-        packed: &mut Vec<f32>,
-    ) -> Part {
+        packed: &mut Vec<T>,
+    ) -> Part<T> {
         let values = self.values.as_ptr();
         if self.row_stride != 1 || self.column_stride == 1 {
             let offset = rows.start * self.row_stride + start * self.column_stride;
@@ -54,12 +55,12 @@ impl Left for Matrix<'_> {
             };
         }
         let room = rows.len().next_multiple_of(K::ROWS) * length;
-        packed.resize(packed.len().max(room), 0.0);
+        packed.resize(packed.len().max(room), T::default());
         // SAFETY: the columns are rows of the untransposed matrix.
         unsafe {
             let from = values.add(start * self.column_stride + rows.start);
             let into = packed.as_mut_ptr();
-            pack_columns::<K>(from, self.column_stride, rows.len(), length, into)
+            pack_columns::<T, K>(from, self.column_stride, rows.len(), length, into)
         }
     }
 }
@@ -70,13 +71,13 @@ impl Left for Matrix<'_> {
 /// # Safety
 /// `from` must have that many elements, and `into` room for them, with the last group padded.
 #[inline(always)]
-pub(crate) unsafe fn pack_columns<K: Kernel>(
-    from: *const f32,
+pub(crate) unsafe fn pack_columns<T: Number, K: Kernel<T>>(
+    from: *const T,
     stride: usize,
     rows: usize,
     length: usize,
-    into: *mut f32,
-) -> Part {
+    into: *mut T,
+) -> Part<T> {
     for first in (0..rows).step_by(K::ROWS) {
         let count = K::ROWS.min(rows - first);
         for p in 0..length {
@@ -102,18 +103,18 @@ pub(crate) unsafe fn pack_columns<K: Kernel>(
 
 /// A part of the left operand, in place or packed in groups of rows.
 #[derive(Clone, Copy)]
-pub(crate) struct Part {
-    pub(crate) start: *const f32,
+pub(crate) struct Part<T = f32> {
+    pub(crate) start: *const T,
     pub(crate) row_stride: usize,
     pub(crate) column_stride: usize,
     /// Elements per packed group of rows.
     pub(crate) group: Option<usize>,
 }
 
-impl Part {
+impl<T> Part<T> {
     /// The part from `row` (a multiple of `rows`) on.
     #[inline(always)]
-    pub(super) fn at_row(self, row: usize, rows: usize) -> Strided {
+    pub(super) fn at_row(self, row: usize, rows: usize) -> Strided<T> {
         let offset = match self.group {
             Some(entries) => row / rows * entries,
             None => row * self.row_stride,

@@ -1,16 +1,18 @@
 //! Plain Rust: 4 x 8 entries in registers.
 
-use super::block::{Block, Scratch};
+use super::block::Block;
 use super::epilogue::Epilogue;
-use super::kernel::{Kernel, Strided};
+use super::kernel::{Kernel, Onto, Strided};
 use super::left::Left;
+use super::number::Number;
 use super::place::Place;
 use super::right::Right;
+use super::scratch::Scratch;
 
 /// See the module documentation.
 struct Portable;
 
-impl Kernel for Portable {
+impl<T: Number> Kernel<T> for Portable {
     const ROWS: usize = 4;
     const COLUMNS: usize = 8;
 
@@ -18,22 +20,22 @@ impl Kernel for Portable {
     unsafe fn product(
         rows: usize,
         depth: usize,
-        a: Strided,
-        b: *const f32,
+        a: Strided<T>,
+        b: *const T,
         b_stride: usize,
-        out: *mut f32,
+        out: *mut T,
         out_stride: usize,
-        add: bool,
+        onto: Onto,
     ) {
-        let mut sums = [[0.0f32; 8]; 4];
+        let mut sums = [[T::default(); 8]; 4];
         for p in 0..depth {
             // SAFETY: a row of b, and rows of a, by the caller's contract.
             unsafe {
-                let b = &*b.add(p * b_stride).cast::<[f32; 8]>();
+                let b = &*b.add(p * b_stride).cast::<[T; 8]>();
                 for (i, sums) in sums.iter_mut().enumerate().take(rows) {
                     let a = *a.start.add(i * a.row_stride + p * a.column_stride);
                     for (sum, b) in sums.iter_mut().zip(b) {
-                        *sum += a * b;
+                        *sum += a * *b;
                     }
                 }
             }
@@ -43,7 +45,7 @@ impl Kernel for Portable {
                 // SAFETY: a row of the output, by the caller's contract.
                 unsafe {
                     let out = out.add(i * out_stride + j);
-                    *out = if add { *out + sum } else { *sum };
+                    onto.write(out, *sum);
                 }
             }
         }
@@ -51,10 +53,10 @@ impl Kernel for Portable {
 }
 
 /// Computes a block.
-pub(super) fn run<L: Left, R: Right, P: Place, E: Epilogue>(
-    block: Block<L, R, P>,
+pub(super) fn run<T: Number, L: Left<T>, R: Right<T>, P: Place, E: Epilogue<T>>(
+    block: Block<T, L, R, P>,
     epilogue: &E,
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<T>,
 ) {
     // SAFETY: no special instructions are needed.
     unsafe { block.compute::<Portable, E>(epilogue, scratch) }

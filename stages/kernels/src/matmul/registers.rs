@@ -1,49 +1,81 @@
 //! The innermost loop of both vector levels: a block of the product in registers, two vectors wide.
 
-use super::kernel::Strided;
+use super::kernel::{Onto, Strided};
+use super::number::Vector;
 
-/// A vector register of f32.
-///
-/// # Safety
-/// Callers must pass valid pointers and run on a processor with the instructions.
-pub(super) trait Vector: Copy {
-    const LANES: usize;
-    unsafe fn zero() -> Self;
-    /// Loads from `from`.
-    unsafe fn load(from: *const f32) -> Self;
-    /// Broadcasts `value`.
-    unsafe fn splat(value: f32) -> Self;
-    /// `self * factor + summand`, rounded once.
-    unsafe fn multiply_add(self, factor: Self, summand: Self) -> Self;
-    /// `self + other`.
-    unsafe fn add(self, other: Self) -> Self;
-    /// Stores to `into`.
-    unsafe fn store(self, into: *mut f32);
+/// The intrinsics of a vector.
+macro_rules! vector {
+    ($vector:ident, $number:ty, $lanes:literal, $zero:ident, $load:ident, $splat:ident, $multiply_add:ident, $add:ident,
+     $subtract:ident, $store:ident $(, $pack:item)?) => {
+        // SAFETY, of each: required of the caller.
+        impl Vector for $vector {
+            type Number = $number;
+            const LANES: usize = $lanes;
+
+            #[inline(always)]
+            unsafe fn zero() -> Self {
+                unsafe { $zero() }
+            }
+
+            #[inline(always)]
+            unsafe fn load(from: *const $number) -> Self {
+                unsafe { $load(from) }
+            }
+
+            #[inline(always)]
+            unsafe fn splat(value: $number) -> Self {
+                unsafe { $splat(value) }
+            }
+
+            #[inline(always)]
+            unsafe fn multiply_add(self, factor: Self, summand: Self) -> Self {
+                unsafe { $multiply_add(self, factor, summand) }
+            }
+
+            #[inline(always)]
+            unsafe fn add(self, other: Self) -> Self {
+                unsafe { $add(self, other) }
+            }
+
+            #[inline(always)]
+            unsafe fn subtract(self, other: Self) -> Self {
+                unsafe { $subtract(self, other) }
+            }
+
+            #[inline(always)]
+            unsafe fn store(self, into: *mut $number) {
+                unsafe { $store(into, self) }
+            }
+
+            $($pack)?
+        }
+    };
 }
+pub(super) use vector;
 
 /// [`super::kernel::Kernel::product`] for 1 to 8 rows and two vectors of columns.
 #[inline(always)]
 pub(super) unsafe fn product<V: Vector>(
     rows: usize,
     depth: usize,
-    a: Strided,
-    b: *const f32,
+    a: Strided<V::Number>,
+    b: *const V::Number,
     b_stride: usize,
-    out: *mut f32,
+    out: *mut V::Number,
     out_stride: usize,
-    add: bool,
+    onto: Onto,
 ) {
     // SAFETY: required of the caller.
     unsafe {
         match rows {
-            8 => rows_of::<V, 8>(depth, a, b, b_stride, out, out_stride, add),
-            7 => rows_of::<V, 7>(depth, a, b, b_stride, out, out_stride, add),
-            6 => rows_of::<V, 6>(depth, a, b, b_stride, out, out_stride, add),
-            5 => rows_of::<V, 5>(depth, a, b, b_stride, out, out_stride, add),
-            4 => rows_of::<V, 4>(depth, a, b, b_stride, out, out_stride, add),
-            3 => rows_of::<V, 3>(depth, a, b, b_stride, out, out_stride, add),
-            2 => rows_of::<V, 2>(depth, a, b, b_stride, out, out_stride, add),
-            _ => rows_of::<V, 1>(depth, a, b, b_stride, out, out_stride, add),
+            8 => rows_of::<V, 8>(depth, a, b, b_stride, out, out_stride, onto),
+            7 => rows_of::<V, 7>(depth, a, b, b_stride, out, out_stride, onto),
+            6 => rows_of::<V, 6>(depth, a, b, b_stride, out, out_stride, onto),
+            5 => rows_of::<V, 5>(depth, a, b, b_stride, out, out_stride, onto),
+            4 => rows_of::<V, 4>(depth, a, b, b_stride, out, out_stride, onto),
+            3 => rows_of::<V, 3>(depth, a, b, b_stride, out, out_stride, onto),
+            2 => rows_of::<V, 2>(depth, a, b, b_stride, out, out_stride, onto),
+            _ => rows_of::<V, 1>(depth, a, b, b_stride, out, out_stride, onto),
         }
     }
 }
@@ -51,12 +83,12 @@ pub(super) unsafe fn product<V: Vector>(
 #[inline(always)]
 unsafe fn rows_of<V: Vector, const ROWS: usize>(
     depth: usize,
-    a: Strided,
-    b: *const f32,
+    a: Strided<V::Number>,
+    b: *const V::Number,
     b_stride: usize,
-    out: *mut f32,
+    out: *mut V::Number,
     out_stride: usize,
-    add: bool,
+    onto: Onto,
 ) {
     // SAFETY: required of the caller.
     unsafe {
@@ -75,7 +107,11 @@ unsafe fn rows_of<V: Vector, const ROWS: usize>(
         for (i, sums) in sums.iter().enumerate() {
             for (j, sum) in sums.iter().enumerate() {
                 let out = out.add(i * out_stride + V::LANES * j);
-                let sum = if add { V::load(out).add(*sum) } else { *sum };
+                let sum = match onto {
+                    Onto::Replace => *sum,
+                    Onto::Add => V::load(out).add(*sum),
+                    Onto::Subtract => V::load(out).subtract(*sum),
+                };
                 sum.store(out);
             }
         }

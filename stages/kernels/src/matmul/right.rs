@@ -2,15 +2,16 @@
 
 use super::kernel::Kernel;
 use super::matrix::Matrix;
+use super::number::Number;
 
 /// A matrix [rows, columns] that need not be stored as such.
-pub(crate) trait Right: Copy + Sync {
+pub(crate) trait Right<T: Number = f32>: Copy + Sync {
     fn rows(&self) -> usize;
 
     fn columns(&self) -> usize;
 
     /// Entry (`row`, `column`) and the distance between rows, if entries of a row are next to each other.
-    fn in_place(&self, _row: usize, _column: usize) -> Option<(*const f32, usize)> {
+    fn in_place(&self, _row: usize, _column: usize) -> Option<(*const T, usize)> {
         None
     }
 
@@ -19,17 +20,17 @@ pub(crate) trait Right: Copy + Sync {
     ///
     /// # Safety
     /// Rows and columns must be in bounds, and the processor must have the instructions of `K`.
-    unsafe fn panel<K: Kernel>(
+    unsafe fn panel<K: Kernel<T>>(
         &self,
         start: usize,
         length: usize,
         column: usize,
         columns: usize,
-        packed: &mut [f32],
+        packed: &mut [T],
     );
 }
 
-impl Right for Matrix<'_> {
+impl<T: Number> Right<T> for Matrix<'_, T> {
     fn rows(&self) -> usize {
         self.rows
     }
@@ -39,19 +40,19 @@ impl Right for Matrix<'_> {
     }
 
     #[inline(always)]
-    fn in_place(&self, row: usize, column: usize) -> Option<(*const f32, usize)> {
+    fn in_place(&self, row: usize, column: usize) -> Option<(*const T, usize)> {
         let entry = || self.values[row * self.row_stride + column..].as_ptr();
         (self.column_stride == 1).then(|| (entry(), self.row_stride))
     }
 
     #[inline(always)]
-    unsafe fn panel<K: Kernel>(
+    unsafe fn panel<K: Kernel<T>>(
         &self,
         start: usize,
         length: usize,
         column: usize,
         columns: usize,
-        packed: &mut [f32],
+        packed: &mut [T],
     ) {
         let offset = start * self.row_stride + column * self.column_stride;
         // SAFETY: in bounds.
@@ -69,7 +70,7 @@ impl Right for Matrix<'_> {
             // SAFETY: `length` entries of COLUMNS rows of the untransposed matrix.
             unsafe { K::pack_transposed(from, self.column_stride, length, into) };
         } else {
-            packed[..length * K::COLUMNS].fill(0.0);
+            packed[..length * K::COLUMNS].fill(T::default());
             for p in 0..length {
                 for j in 0..columns {
                     let at = p * self.row_stride + j * self.column_stride;

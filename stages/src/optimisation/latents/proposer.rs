@@ -7,7 +7,7 @@ use super::region::{About, Candidate};
 use super::surrogate::{Evaluated, Surrogate};
 use super::varied::varied;
 use crate::error::{Error, Result};
-use crate::gaussian_process::Fit;
+use crate::gaussian_process::{Fit, Located};
 use crate::optimisation::history::History;
 use crate::optimisation::objective::Canonical;
 use crate::optimisation::proposer::{Proposal, Proposer};
@@ -74,6 +74,8 @@ struct Region {
     from: Vec<Option<Vec<f32>>>,
     /// The model's encoding of them.
     weighed: Weighed,
+    /// The first of them as the surrogate sees them.
+    located: Option<Located>,
 }
 
 impl Latents {
@@ -230,7 +232,7 @@ impl Latents {
         }
         let joins = (perturbation.joins / of_tokens * count as f64) as usize;
         for _ in 1..regions.generations {
-            let best = self.best_places(surrogate, &region, PARENTS, rng);
+            let best = self.best_places(surrogate, &mut region, PARENTS, rng);
             let parents: Vec<&Sequence> = best.iter().map(|&place| &region.fresh[place]).collect();
             if parents.is_empty() {
                 break;
@@ -286,28 +288,38 @@ impl Latents {
     fn best_places(
         &self,
         surrogate: &Surrogate,
-        region: &Region,
+        region: &mut Region,
         count: usize,
         rng: &mut Pcg64,
     ) -> Vec<usize> {
-        let every = 0..region.fresh.len();
+        let before = region.located.take();
+        let done = before.as_ref().map_or(0, Located::count);
+        let (new, elements) = (done..region.fresh.len(), self.elements());
         let sequences: Vec<&Sequence> = region.fresh.iter().collect();
-        let points = match self.config.regions.encode_again {
-            true => surrogate.points(&sequences, &region.weighed.latents),
-            false => surrogate.points(&sequences, &region.candidates(every, self.elements())),
+        let located = match self.config.regions.encode_again {
+            true => surrogate.locate(
+                &sequences[done..],
+                &region.weighed.latents[done * elements..],
+            ),
+            false => surrogate.locate(&sequences[done..], &region.candidates(new, elements)),
+        };
+        let located = match before {
+            Some(before) => before.and(&located),
+            None => located,
         };
         let mut chosen: Vec<usize> = Vec::new();
         let (count, features) = (
             count.min(region.fresh.len()),
             self.config.surrogate.features,
         );
-        let candidates = (sequences.as_slice(), &points);
+        let candidates = (sequences.as_slice(), &located);
         for hopes in surrogate.hopes(candidates, &region.weighed.costs, count, features, rng) {
             let best = (hopes.into_iter().enumerate())
                 .filter(|(place, _)| !chosen.contains(place))
                 .max_by(|(_, a), (_, b)| a.total_cmp(b));
             chosen.extend(best.map(|(place, _)| place));
         }
+        region.located = Some(located);
         chosen
     }
 
@@ -315,21 +327,21 @@ impl Latents {
     fn best_of_draws(
         &self,
         surrogate: &Surrogate,
-        (index, region): (u32, &Region),
+        (index, region): (u32, &mut Region),
         quota: usize,
         history: &History,
         rng: &mut Pcg64,
     ) -> Vec<(Proposal, usize)> {
         let elements = self.elements();
-        let latents = &region.weighed.latents;
         let encode_again = self.config.regions.encode_again;
         let chosen = self.best_places(surrogate, region, quota, rng);
+        let latents = &region.weighed.latents;
         let sequences: Vec<&Sequence> = chosen.iter().map(|&place| &region.fresh[place]).collect();
         let own = (chosen.iter()).flat_map(|&place| &latents[place * elements..][..elements]);
         let own: Vec<f32> = own.copied().collect();
-        let of_own = surrogate.expects(&surrogate.points(&sequences, &own));
+        let of_own = surrogate.expects(&surrogate.locate(&sequences, &own));
         let candidates = region.candidates(chosen.iter().copied(), elements);
-        let of_candidates = surrogate.expects(&surrogate.points(&sequences, &candidates));
+        let of_candidates = surrogate.expects(&surrogate.locate(&sequences, &candidates));
         (chosen.iter().enumerate())
             .map(|(i, &place)| {
                 let (value, spread) = match encode_again {
@@ -427,11 +439,11 @@ impl Proposer for Latents {
                     proposed: &proposed,
                     cancelled,
                 };
-                let (region, old) =
+                let (mut region, old) =
                     self.region(centre, &partners, &surrogate, &not_new, &mut rng)?;
                 known += old;
                 let quota = (count - proposals.len()) / (about.len() - index);
-                let numbered = (index as u32, &region);
+                let numbered = (index as u32, &mut region);
                 let of_region = self.best_of_draws(&surrogate, numbered, quota, history, &mut rng);
                 for (proposal, place) in of_region {
                     let latent = region.from[place].as_ref().filter(|_| !encode_again);

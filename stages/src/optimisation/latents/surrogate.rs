@@ -5,7 +5,7 @@ use super::feasibility::Feasibility;
 use super::pairs::Pairs;
 use super::scale::Scale;
 use crate::error::Result;
-use crate::gaussian_process::{Fit, Points, Posterior, draws, fit};
+use crate::gaussian_process::{Fit, Located, Points, Posterior, draws, fit};
 use crate::numerics::mean;
 use crate::sequences::{Cost, Sequence};
 use rand::RngExt;
@@ -113,8 +113,9 @@ impl Surrogate {
     }
 
     /// The points of `sequences` with these `latents` [n, T d].
-    pub fn points(&self, sequences: &[&Sequence], latents: &[f32]) -> Points {
-        self.sight.points(sequences, latents)
+    pub fn locate(&self, sequences: &[&Sequence], latents: &[f32]) -> Located {
+        self.objective
+            .locate(&self.sight.points(sequences, latents))
     }
 
     /// Whether its features are latents.
@@ -128,7 +129,7 @@ impl Surrogate {
     /// [`LIKE_THE_BEST`] times its position between the worst and the best.
     pub fn hopes(
         &self,
-        (sequences, points): (&[&Sequence], &Points),
+        (sequences, points): (&[&Sequence], &Located),
         costs: &[Cost],
         count: usize,
         features: usize,
@@ -145,12 +146,16 @@ impl Surrogate {
             let place = ((score - worst) / width).clamp(0.0, 1.0);
             likely[point] * ((score - best).max(0.0) + LIKE_THE_BEST * place)
         };
-        let of_draw = |draw| (0..points.count()).map(|point| hope(point, draw)).collect();
+        let of_draw = |draw| {
+            (0..sequences.len())
+                .map(|point| hope(point, draw))
+                .collect()
+        };
         (0..count).map(of_draw).collect()
     }
 
     /// The expected value and its standard deviation at each of `points`, given that they are feasible.
-    pub fn expects(&self, points: &Points) -> Vec<(f64, f64)> {
+    pub fn expects(&self, points: &Located) -> Vec<(f64, f64)> {
         let at = self.objective.at(points).into_iter();
         at.map(|(mean, variance)| {
             let spread = variance.sqrt();

@@ -3,6 +3,7 @@
 use super::config::GumbelMax;
 use super::model::{FILE, FORMAT, GumbelMaxModel};
 use super::network::Network;
+use super::race::won_by;
 use super::training::Training;
 use crate::context::{Context, Summary};
 use crate::error::Result;
@@ -84,11 +85,10 @@ impl FittedSequences for GumbelMaxModel {
 
     fn noisy_latents(&self, sequences: &[Sequence], streams: Streams) -> Result<Vec<f32>> {
         let mut rng = streams.at("races of scored sequences", 0);
-        let (size, mut latents) = (self.alphabet.size(), Vec::new());
+        let mut latents = Vec::new();
         self.each(&rows_of(&self.alphabet, sequences), |rows, log_p| {
-            latents.extend(self.latents(rows, log_p, |_| {
-                (0..size).map(|_| rng.sample(Exp1)).collect()
-            }));
+            let draws: Vec<f64> = (0..log_p.len()).map(|_| rng.sample(Exp1)).collect();
+            latents.extend(won_by(rows, log_p, &draws));
             Ok(())
         })?;
         Ok(latents)

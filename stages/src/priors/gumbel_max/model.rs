@@ -2,7 +2,7 @@
 
 use super::config::GumbelMax;
 use super::network::Network;
-use super::race::{winner, won_by};
+use super::race::{log_times, winner, won_by};
 use super::training::Training;
 use crate::error::Result;
 use crate::persist::{load_weights, save_weights};
@@ -75,31 +75,11 @@ impl GumbelMaxModel {
         Ok(())
     }
 
-    /// Latents [n, T V] of rows [n, T] whose races have `log_p` [n, T, V], with noise from `draws`, a function of a
-    /// number's position in all rows.
-    pub(super) fn latents(
-        &self,
-        rows: &[u32],
-        log_p: &[f64],
-        mut draws: impl FnMut(usize) -> Vec<f64>,
-    ) -> Vec<f32> {
-        let places = rows.iter().zip(log_p.chunks_exact(self.size())).enumerate();
-        places
-            .flat_map(|(place, (&token, log_p))| won_by(token, log_p, &draws(place)))
-            .collect()
-    }
-
     /// The noise [T, V] of attempt `draw`, shared by all sequences.
     fn shared_noise(&self, draw: u64) -> Vec<f64> {
         let mut rng = Streams::new(0).at("races of encoded sequences", draw);
         let count = self.alphabet.longest() * self.size();
         (0..count).map(|_| rng.sample(Exp1)).collect()
-    }
-
-    /// The shared noise [T, V] at position `place` of rows [n, T].
-    fn of_place(&self, shared: &[f64], place: usize) -> Vec<f64> {
-        let size = self.size();
-        shared[place % self.alphabet.longest() * size..][..size].to_vec()
     }
 }
 
@@ -124,7 +104,7 @@ impl SequenceModel for GumbelMaxModel {
         exact_latents(self, sequences, 0..DRAWS, why, |draw, rows| {
             let (shared, mut latents) = (self.shared_noise(draw), Vec::new());
             self.each(rows, |rows, log_p| {
-                latents.extend(self.latents(rows, log_p, |place| self.of_place(&shared, place)));
+                latents.extend(won_by(rows, log_p, &shared));
                 Ok(())
             })?;
             Ok(latents)
@@ -136,7 +116,7 @@ impl SequenceModel for GumbelMaxModel {
         let (shared, size) = (self.shared_noise(0), self.size());
         let (mut latents, mut costs) = (Vec::new(), Vec::new());
         self.each(&rows_of(&self.alphabet, sequences), |rows, log_p| {
-            latents.extend(self.latents(rows, log_p, |place| self.of_place(&shared, place)));
+            latents.extend(won_by(rows, log_p, &shared));
             let tokens = rows.iter().zip(log_p.chunks_exact(size));
             costs.extend(tokens.map(|(&token, log_p)| -log_p[token as usize]));
             Ok(())
@@ -160,7 +140,7 @@ impl SequenceModel for GumbelMaxModel {
             redrawn.extend(each.zip(&mut places).map(|((row, log_p), &place)| {
                 let mut row = row.to_vec();
                 let noise = crate::random::normal(rng, size);
-                row[place] = winner(&noise, &log_p[place * size..][..size]);
+                row[place] = winner(&log_times(&noise), &log_p[place * size..][..size]);
                 Alphabet::sequence_of_row(&row)
             }));
             Ok(())
@@ -173,15 +153,15 @@ impl SequenceModel for GumbelMaxModel {
         require_finite(latents, longest * size)?;
         let mut sequences = Vec::new();
         for part in latents.chunks(AT_ONCE * longest * size) {
-            let n = part.len() / (longest * size);
+            let (n, log_times) = (part.len() / (longest * size), log_times(part));
             let mut reading = self.network.begin(n);
             let mut by_place = Vec::with_capacity(longest);
             for place in 0..longest {
                 by_place.push(self.network.next(&mut reading, |log_p| {
-                    let rows = part
+                    let rows = log_times
                         .chunks_exact(longest * size)
                         .zip(log_p.chunks_exact(size));
-                    rows.map(|(z, log_p)| winner(&z[place * size..][..size], log_p))
+                    rows.map(|(times, log_p)| winner(&times[place * size..][..size], log_p))
                         .collect()
                 })?);
             }

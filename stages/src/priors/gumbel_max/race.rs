@@ -1,5 +1,6 @@
 //! The race between tokens: from a latent to the winning token, and from a token to a latent of races that it wins.
 
+use rayon::prelude::*;
 use statrs::function::erf::{erfc, erfc_inv};
 use std::f64::consts::SQRT_2;
 
@@ -21,11 +22,20 @@ pub(super) fn noise(time: f64) -> f64 {
     }
 }
 
-/// The winning token for latents `z` and `log_p`; the first one among equals.
-pub(super) fn winner(z: &[f32], log_p: &[f64]) -> u32 {
+/// Numbers of a parallel task.
+const TASK: usize = 256;
+
+/// The logarithm of the [`time`] of each of `z`.
+pub(super) fn log_times(z: &[f32]) -> Vec<f64> {
+    let each = z.par_iter().with_min_len(TASK);
+    each.map(|&z| time(f64::from(z)).ln()).collect()
+}
+
+/// The winning token for latents with these [`log_times`], and `log_p`; the first one among equals.
+pub(super) fn winner(log_times: &[f64], log_p: &[f64]) -> u32 {
     let mut best = (0, f64::INFINITY);
-    for (token, (&z, log_p)) in z.iter().zip(log_p).enumerate() {
-        let arrival = time(f64::from(z)).ln() - log_p;
+    for (token, (log_time, log_p)) in log_times.iter().zip(log_p).enumerate() {
+        let arrival = log_time - log_p;
         if arrival < best.1 {
             best = (token, arrival);
         }
@@ -33,20 +43,28 @@ pub(super) fn winner(z: &[f32], log_p: &[f64]) -> u32 {
     best.0 as u32
 }
 
-/// Latents of a race with `log_p` that `token` wins: the winner arrives at `draws[token]`, and token j arrives
-/// `draws[j]` later; all `draws` are exponential.
-pub(super) fn won_by(token: u32, log_p: &[f64], draws: &[f64]) -> Vec<f32> {
-    let won = draws[token as usize];
-    let each = log_p.iter().zip(draws).enumerate();
-    each.map(|(other, (log_p, left))| {
-        let before = log_p.exp() * won;
-        let time = match other == token as usize {
-            true => before,
-            false => before + left,
-        };
-        noise(time.max(f64::MIN_POSITIVE)) as f32
-    })
-    .collect()
+/// Latents [n, V] of races with `log_p` [n, V] that `tokens` `[n]` win: a winner arrives at its number of `draws`
+/// [n, V], and each other token its number later; all are exponential. `draws` may be fewer, which are then repeated.
+pub(super) fn won_by(tokens: &[u32], log_p: &[f64], draws: &[f64]) -> Vec<f32> {
+    let size = log_p.len() / tokens.len().max(1);
+    let mut all = vec![0.0; log_p.len()];
+    let races = all.par_chunks_mut(size.max(1)).enumerate();
+    races
+        .with_min_len(TASK / size.max(1))
+        .for_each(|(race, z)| {
+            let log_p = &log_p[race * size..][..size];
+            let draws = &draws[race * size % draws.len()..][..size];
+            let token = tokens[race] as usize;
+            for (other, z) in z.iter_mut().enumerate() {
+                let before = log_p[other].exp() * draws[token];
+                let time = match other == token {
+                    true => before,
+                    false => before + draws[other],
+                };
+                *z = noise(time.max(f64::MIN_POSITIVE)) as f32;
+            }
+        });
+    all
 }
 
 #[cfg(test)]
@@ -80,7 +98,7 @@ mod tests {
         let (log_p, races) = (log_p(), 40_000);
         let mut wins = [0usize; 5];
         for _ in 0..races {
-            wins[winner(&crate::random::normal(&mut rng, 5), &log_p) as usize] += 1;
+            wins[winner(&log_times(&crate::random::normal(&mut rng, 5)), &log_p) as usize] += 1;
         }
         for (won, p) in wins.iter().zip(P) {
             let error = (p * (1.0 - p) / f64::from(races)).sqrt();
@@ -98,10 +116,10 @@ mod tests {
         let mut moments = [[0.0; 4]; 5];
         let races = 40_000;
         for _ in 0..races {
-            let token = winner(&crate::random::normal(&mut rng, 5), &log_p);
+            let token = winner(&log_times(&crate::random::normal(&mut rng, 5)), &log_p);
             let draws: Vec<f64> = (0..5).map(|_| rng.sample(Exp1)).collect();
-            let z = won_by(token, &log_p, &draws);
-            assert_eq!(winner(&z, &log_p), token);
+            let z = won_by(&[token], &log_p, &draws);
+            assert_eq!(winner(&log_times(&z), &log_p), token);
             for (moments, z) in moments.iter_mut().zip(z) {
                 let power = |k: i32| f64::from(z).powi(k) / f64::from(races);
                 (1..=4)
@@ -122,7 +140,8 @@ mod tests {
         }
         for token in 0..5 {
             let draws = [0.7, 1.3, 0.2, 2.5, 0.01];
-            assert_eq!(winner(&won_by(token, &log_p, &draws), &log_p), token);
+            let z = won_by(&[token], &log_p, &draws);
+            assert_eq!(winner(&log_times(&z), &log_p), token);
         }
     }
 }
