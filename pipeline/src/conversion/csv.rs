@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// Rows passed on at once hold about this many numbers.
 const BLOCK: usize = 1 << 18;
+/// What a field should be.
+const NUMBER: &str = "a number";
 
 /// A table whose fields have been checked.
 #[derive(Debug)]
@@ -51,65 +53,81 @@ pub fn open(path: &Path, only: &[String], labels: &LabelColumn) -> Result<Csv> {
         true => first.iter().map(|name| name.trim().to_owned()).collect(),
         false => (1..=first.len()).map(|at| at.to_string()).collect(),
     };
+    let chosen = Chosen::of(&names, only, labels, &place)?;
     let mut csv = Csv {
         path: path.to_owned(),
         delimiter,
         has_header,
-        chosen: Chosen::of(&names, only, labels, &place)?,
+        label_name: chosen.labels.map(|at| names[at].clone()),
+        chosen,
         rows: 0,
         is_single: true,
         classes: Vec::new(),
-        label_name: None,
-        names: names.clone(),
+        names,
         first: first.iter().map(str::to_owned).collect(),
     };
-    csv.label_name = csv.chosen.labels.map(|at| names[at].clone());
-    let mut words = Words::default();
-    let (mut rows, mut is_single) = (0, true);
-    let mut bad: Option<(String, usize, u64, &str)> = None;
-    csv.each_row(&mut |row, line| {
-        for &at in &csv.chosen.features {
-            match row[at].trim().parse::<f64>() {
-                Ok(value) if !is_exact(row[at].trim(), value) && bad.is_none() => {
-                    bad = Some((
-                        format!("the integer {}", row[at].trim()),
-                        at,
-                        line,
-                        "a number that f64 holds exactly",
-                    ));
+    csv.look()?;
+    match csv.rows {
+        0 => Err(Error::input(format!(
+            "{place}: found no row after the names of the columns ({}), expected rows of numbers",
+            shown(&csv.names)
+        ))),
+        _ => Ok(csv),
+    }
+}
+
+/// A field that is no number.
+struct Bad {
+    column: usize,
+    line: u64,
+    found: String,
+    expected: &'static str,
+}
+
+impl Csv {
+    /// Counts the rows, checks their fields, and collects the classes.
+    fn look(&mut self) -> Result<()> {
+        let mut words = Words::default();
+        let (mut rows, mut is_single, mut bad) = (0, true, None);
+        self.each_row(&mut |row, line| {
+            for &column in &self.chosen.features {
+                match number(row[column].trim()) {
+                    Ok(value) => is_single &= f64::from(value as f32) == value || value.is_nan(),
+                    Err((found, expected)) => {
+                        bad.get_or_insert(Bad {
+                            column,
+                            line,
+                            found,
+                            expected,
+                        });
+                    }
                 }
-                Ok(value) => {
-                    is_single &= f64::from(value as f32) == value || value.is_nan();
-                }
-                Err(_) if bad.is_none() => {
-                    let field = row[at].trim();
-                    let found = match field.is_empty() {
-                        true => "an empty field".to_owned(),
-                        false => format!("`{field}`"),
-                    };
-                    bad = Some((found, at, line, "a number"));
-                }
-                Err(_) => {}
             }
+            if let Some(at) = self.chosen.labels {
+                words.add(row[at].trim(), &|| {
+                    let place = self.path.display();
+                    format!("{place}: line {line}, column `{}`", self.names[at])
+                })?;
+            }
+            rows += 1;
+            Ok(bad.is_none())
+        })?;
+        if let Some(bad) = bad {
+            return Err(self.refuse_field(&bad)?);
         }
-        if let Some(at) = csv.chosen.labels {
-            words.add(row[at].trim(), &|| {
-                format!("{place}: line {line}, column `{}`", names[at])
-            })?;
-        }
-        rows += 1;
-        Ok(bad.is_none())
-    })?;
-    (csv.rows, csv.is_single) = (rows, is_single);
-    if let Some((found, at, line, expected)) = bad {
-        let numbers = csv.columns_of_numbers(&names)?;
+        (self.rows, self.is_single, self.classes) = (rows, is_single, words.classes());
+        Ok(())
+    }
+
+    fn refuse_field(&self, bad: &Bad) -> Result<Error> {
+        let numbers = self.columns_of_numbers()?;
         let mut way_out = match numbers.as_slice() {
             [] => "convert the texts to numbers first".to_owned(),
             some => {
-                let words = csv.chosen.features.iter().map(|&at| &names[at]);
+                let words = self.chosen.features.iter().map(|&at| &self.names[at]);
                 let mut words = words.filter(|name| !some.contains(name));
-                let labels = match (csv.chosen.labels, words.next(), words.next()) {
-                    (None, Some(only), None) if expected == "a number" => only.as_str(),
+                let labels = match (self.chosen.labels, words.next(), words.next()) {
+                    (None, Some(only), None) if bad.expected == NUMBER => only.as_str(),
                     _ => "NAME",
                 };
                 format!(
@@ -118,27 +136,21 @@ pub fn open(path: &Path, only: &[String], labels: &LabelColumn) -> Result<Csv> {
                 )
             }
         };
-        if line == 1 && !has_header {
+        if bad.line == 1 && !self.has_header {
             way_out = format!(
                 "if the first row is names, rename those that are empty or numbers; otherwise {way_out}"
             );
         }
-        return Err(Error::input(format!(
-            "{place}: found {found} in column `{}` of line {line}, expected {expected}; {way_out}",
-            names[at]
-        )));
+        Ok(Error::input(format!(
+            "{}: found {} in column `{}` of line {}, expected {}; {way_out}",
+            self.path.display(),
+            bad.found,
+            self.names[bad.column],
+            bad.line,
+            bad.expected
+        )))
     }
-    if csv.rows == 0 {
-        return Err(Error::input(format!(
-            "{place}: found no row after the names of the columns ({}), expected rows of numbers",
-            shown(&names)
-        )));
-    }
-    csv.classes = words.classes();
-    Ok(csv)
-}
 
-impl Csv {
     /// Calls `take` with each row and its line, until it returns false.
     fn each_row(&self, take: &mut dyn FnMut(&StringRecord, u64) -> Result<bool>) -> Result<()> {
         let mut reader = reader(&self.path, self.delimiter, self.has_header)?;
@@ -156,17 +168,16 @@ impl Csv {
     }
 
     /// The names of the columns, other than the labels, whose fields are all numbers.
-    fn columns_of_numbers(&self, names: &[String]) -> Result<Vec<String>> {
-        let mut are_numbers = vec![true; names.len()];
+    fn columns_of_numbers(&self) -> Result<Vec<String>> {
+        let mut are_numbers = vec![true; self.names.len()];
         self.each_row(&mut |row, _| {
             for (is, field) in are_numbers.iter_mut().zip(row) {
-                let value = field.trim().parse::<f64>();
-                *is &= value.is_ok_and(|value| is_exact(field.trim(), value));
+                *is &= number(field.trim()).is_ok();
             }
             Ok(true)
         })?;
         let features = self.chosen.features.iter().filter(|&&at| are_numbers[at]);
-        Ok(features.map(|&at| names[at].clone()).collect())
+        Ok(features.map(|&at| self.names[at].clone()).collect())
     }
 }
 
@@ -277,6 +288,22 @@ fn is_header(first: &StringRecord) -> bool {
     let mut counted = (0..).zip(others.clone());
     let are_counted = counted.all(|(at, field): (usize, _)| field.trim() == at.to_string());
     (is_index && are_counted) || ((is_index || is_name(&first[0])) && others.all(is_name))
+}
+
+/// The number of `field`.
+///
+/// # Errors
+/// What it is instead, and what was expected.
+fn number(field: &str) -> Result<f64, (String, &'static str)> {
+    match field.parse() {
+        Ok(value) if is_exact(field, value) => Ok(value),
+        Ok(_) => Err((
+            format!("the integer {field}"),
+            "a number that f64 holds exactly",
+        )),
+        Err(_) if field.is_empty() => Err(("an empty field".to_owned(), NUMBER)),
+        Err(_) => Err((format!("`{field}`"), NUMBER)),
+    }
 }
 
 /// Whether `value` is the number of `field`, if that is an integer.

@@ -56,17 +56,18 @@ pub fn open(path: &Path, only: &[String], labels: &LabelColumn) -> Result<Parque
     let (schema, metadata) = guarded(path, || {
         Ok((reader.schema()?, reader.get_metadata()?.clone()))
     })?;
-    let names: Vec<String> = schema.iter_names().map(ToString::to_string).collect();
-    let kinds: Vec<Kind> = schema
-        .iter_values()
-        .map(|field| kind(field.dtype()))
-        .collect();
-    let chosen = Chosen::of(&names, only, labels, &place)?;
-    let of = |kind| {
+    let columns = Columns {
+        place: &place,
+        names: schema.iter_names().map(ToString::to_string).collect(),
+        types: schema.iter_values().map(|f| f.dtype().clone()).collect(),
+    };
+    let names = &columns.names;
+    let chosen = Chosen::of(names, only, labels, &place)?;
+    let of = |wanted: Kind| -> Vec<usize> {
         let features = chosen.features.iter().copied();
         features
-            .filter(|&at| kinds[at] == kind)
-            .collect::<Vec<usize>>()
+            .filter(|&at| kind(&columns.types[at]) == wanted)
+            .collect()
     };
     let (mut flat, lists, others) = (of(Kind::Number), of(Kind::List), of(Kind::Other));
     let mut left_out = Vec::new();
@@ -75,57 +76,10 @@ pub fn open(path: &Path, only: &[String], labels: &LabelColumn) -> Result<Parque
         left_out.extend(out.map(|&at| names[at].clone()));
         flat.clear();
     } else if let Some(&other) = others.first() {
-        let field = schema
-            .iter_values()
-            .nth(other)
-            .map(|field| field.dtype().clone());
-        let numbers: Vec<String> = flat.iter().map(|&at| names[at].clone()).collect();
-        return Err(Error::input(format!(
-            "{place}: found the column `{}` of type {:?}, expected numbers or lists of them; choose columns, `--only {}`, \
-             and one of labels with `--labels NAME`",
-            names[other],
-            field.unwrap_or(ArrowDataType::Null),
-            if numbers.is_empty() {
-                "NAME".to_owned()
-            } else {
-                numbers.join(",")
-            }
-        )));
+        return Err(columns.of_no_numbers(other, &flat));
     }
-    let read = flat.iter().chain(&lists).chain(&chosen.labels);
-    let found_narrow: Vec<_> = read
-        .filter_map(|&at| Some((at, narrow(schema.iter_values().nth(at)?.dtype())?)))
-        .collect();
-    if let Some(&(at, (found, expected))) = found_narrow.first() {
-        let cast = match lists.contains(&at) {
-            true => format!(
-                "df[{0:?}] = [x.astype(\"{expected}\") for x in df[{0:?}]]",
-                names[at]
-            ),
-            false if found_narrow.len() > 1 => format!(
-                "df = df.astype({{c: \"{expected}\" for c in df.select_dtypes([\"int8\", \"uint8\", \"int16\", \
-                 \"uint16\", \"float16\"])}})"
-            ),
-            false => format!("df = df.astype({{{:?}: \"{expected}\"}})", names[at]),
-        };
-        return Err(Error::input(format!(
-            "{place}: found the column `{}` of {found}, expected numbers of 32 or 64 bits; write it again as those, \
-             `{cast}`",
-            names[at]
-        )));
-    }
-    if let Some((at, dtype)) = chosen
-        .labels
-        .and_then(|at| Some((at, schema.iter_values().nth(at)?.dtype())))
-        && kinds[at] != Kind::Number
-        && !is_text(dtype)
-    {
-        return Err(Error::input(format!(
-            "{place}: found the column `{}` of type {dtype:?}, expected integers or texts as labels; choose another with \
-             --labels NAME, or leave it out with --only",
-            names[at]
-        )));
-    }
+    columns.refuse_narrow(&flat, &lists, chosen.labels)?;
+    columns.refuse_labels(chosen.labels)?;
     let mut parquet = Parquet {
         path: path.to_owned(),
         rows: metadata.num_rows,
@@ -150,6 +104,67 @@ pub fn open(path: &Path, only: &[String], labels: &LabelColumn) -> Result<Parque
     }
     parquet.look()?;
     Ok(parquet)
+}
+
+/// The columns of the table at `place`.
+struct Columns<'a> {
+    place: &'a str,
+    names: Vec<String>,
+    types: Vec<ArrowDataType>,
+}
+
+impl Columns<'_> {
+    /// The error for the column `other`, if those of numbers are `flat`.
+    fn of_no_numbers(&self, other: usize, flat: &[usize]) -> Error {
+        let numbers: Vec<&str> = flat.iter().map(|&at| self.names[at].as_str()).collect();
+        Error::input(format!(
+            "{}: found the column `{}` of type {:?}, expected numbers or lists of them; choose columns, `--only {}`, \
+             and one of labels with `--labels NAME`",
+            self.place,
+            self.names[other],
+            self.types[other],
+            match numbers.as_slice() {
+                [] => "NAME".to_owned(),
+                some => some.join(","),
+            }
+        ))
+    }
+
+    /// Refuses columns of fewer than 32 bits a number.
+    fn refuse_narrow(&self, flat: &[usize], lists: &[usize], labels: Option<usize>) -> Result<()> {
+        let read = flat.iter().chain(lists).chain(&labels);
+        let mut found_narrow = read.filter_map(|&at| Some((at, narrow(&self.types[at])?)));
+        let Some((at, (found, expected))) = found_narrow.next() else {
+            return Ok(());
+        };
+        let name = &self.names[at];
+        let cast = match lists.contains(&at) {
+            true => format!("df[{name:?}] = [x.astype(\"{expected}\") for x in df[{name:?}]]"),
+            false if found_narrow.next().is_some() => format!(
+                "df = df.astype({{c: \"{expected}\" for c in df.select_dtypes([\"int8\", \"uint8\", \"int16\", \
+                 \"uint16\", \"float16\"])}})"
+            ),
+            false => format!("df = df.astype({{{name:?}: \"{expected}\"}})"),
+        };
+        Err(Error::input(format!(
+            "{}: found the column `{name}` of {found}, expected numbers of 32 or 64 bits; write it again as those, \
+             `{cast}`",
+            self.place
+        )))
+    }
+
+    fn refuse_labels(&self, labels: Option<usize>) -> Result<()> {
+        let Some(at) = labels else { return Ok(()) };
+        let dtype = &self.types[at];
+        if kind(dtype) == Kind::Number || is_text(dtype) {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "{}: found the column `{}` of type {dtype:?}, expected integers or texts as labels; choose another with \
+             --labels NAME, or leave it out with --only",
+            self.place, self.names[at]
+        )))
+    }
 }
 
 /// A reader of the types in the table itself. Types of other programs beside them, such as lists of a fixed length, are

@@ -42,6 +42,29 @@ pub struct Raw {
 }
 
 impl Stored {
+    const ALL: [Self; 13] = [
+        Self::Bool,
+        Self::U8,
+        Self::I8,
+        Self::U16,
+        Self::I16,
+        Self::U32,
+        Self::I32,
+        Self::U64,
+        Self::I64,
+        Self::F16,
+        Self::BF16,
+        Self::F32,
+        Self::F64,
+    ];
+
+    /// The type that another crate's `dtype` calls so, in any case.
+    pub fn like(dtype: impl std::fmt::Debug) -> Option<Self> {
+        let name = format!("{dtype:?}");
+        let is_so = |stored: &Self| format!("{stored:?}").eq_ignore_ascii_case(&name);
+        Self::ALL.into_iter().find(is_so)
+    }
+
     /// Bytes of a number.
     pub fn size(self) -> usize {
         match self {
@@ -138,8 +161,65 @@ impl Raw {
         start: usize,
         sink: &mut dyn FnMut(OutData<'_>) -> Result<()>,
     ) -> Result<()> {
+        if self.stored.number(self.shape.len()) == Number::I64 {
+            return sink(OutData::I64(&self.labels(bytes, start)?));
+        }
+        let big = self.is_big_endian;
+        let single = match self.stored {
+            Stored::Bool | Stored::U8 => return sink(OutData::U8(bytes)),
+            Stored::F16 => return sink(OutData::F16(&numbers(bytes, big, f16::from_le_bytes))),
+            Stored::I8 => numbers(bytes, big, |b| i8::from_le_bytes(b).into()),
+            Stored::U16 => numbers(bytes, big, |b| u16::from_le_bytes(b).into()),
+            Stored::I16 => numbers(bytes, big, |b| i16::from_le_bytes(b).into()),
+            Stored::BF16 => numbers(bytes, big, |b| bf16::from_le_bytes(b).into()),
+            Stored::F32 => numbers(bytes, big, f32::from_le_bytes),
+            _ => return sink(OutData::F64(&self.doubles(bytes, start)?)),
+        };
+        sink(OutData::F32(&single))
+    }
+
+    fn labels(&self, bytes: &[u8], start: usize) -> Result<Vec<i64>> {
+        let big = self.is_big_endian;
+        Ok(match self.stored {
+            Stored::Bool | Stored::U8 => bytes.iter().map(|&b| b.into()).collect(),
+            Stored::I8 => numbers(bytes, big, |b| i8::from_le_bytes(b).into()),
+            Stored::U16 => numbers(bytes, big, |b| u16::from_le_bytes(b).into()),
+            Stored::I16 => numbers(bytes, big, |b| i16::from_le_bytes(b).into()),
+            Stored::U32 => numbers(bytes, big, |b| u32::from_le_bytes(b).into()),
+            Stored::I32 => numbers(bytes, big, |b| i32::from_le_bytes(b).into()),
+            Stored::U64 => {
+                let wide = numbers(bytes, big, u64::from_le_bytes);
+                self.exact(wide.iter().position(|&v| i64::try_from(v).is_err()), start)?;
+                wide.into_iter().map(|v| v as i64).collect()
+            }
+            _ => numbers(bytes, big, i64::from_le_bytes),
+        })
+    }
+
+    fn doubles(&self, bytes: &[u8], start: usize) -> Result<Vec<f64>> {
+        const MOST: u64 = 1 << f64::MANTISSA_DIGITS;
+        let big = self.is_big_endian;
+        Ok(match self.stored {
+            Stored::U32 => numbers(bytes, big, |b| u32::from_le_bytes(b).into()),
+            Stored::I32 => numbers(bytes, big, |b| i32::from_le_bytes(b).into()),
+            Stored::U64 => {
+                let wide = numbers(bytes, big, u64::from_le_bytes);
+                self.exact(wide.iter().position(|&v| v > MOST), start)?;
+                wide.into_iter().map(|v| v as f64).collect()
+            }
+            Stored::I64 => {
+                let wide = numbers(bytes, big, i64::from_le_bytes);
+                self.exact(wide.iter().position(|&v| v.unsigned_abs() > MOST), start)?;
+                wide.into_iter().map(|v| v as f64).collect()
+            }
+            _ => numbers(bytes, big, f64::from_le_bytes),
+        })
+    }
+
+    /// Refuses the integer `found` at a place after the item `start`, if any.
+    fn exact(&self, found: Option<usize>, start: usize) -> Result<()> {
         let width: usize = self.shape[1..].iter().product();
-        let exact = |found: Option<usize>| match found {
+        match found {
             None => Ok(()),
             Some(at) => Err(Error::input(format!(
                 "{}: found an integer beyond 2^53 at item {}, expected numbers that f64 holds exactly; save it as f64, \
@@ -147,62 +227,6 @@ impl Raw {
                 self.place,
                 start + at / width.max(1)
             ))),
-        };
-        let big = self.is_big_endian;
-        let is_label = self.stored.number(self.shape.len()) == Number::I64;
-        if is_label {
-            let labels: Vec<i64> = match self.stored {
-                Stored::Bool | Stored::U8 => bytes.iter().map(|&b| b.into()).collect(),
-                Stored::I8 => numbers(bytes, big, |b| i8::from_le_bytes(b).into()),
-                Stored::U16 => numbers(bytes, big, |b| u16::from_le_bytes(b).into()),
-                Stored::I16 => numbers(bytes, big, |b| i16::from_le_bytes(b).into()),
-                Stored::U32 => numbers(bytes, big, |b| u32::from_le_bytes(b).into()),
-                Stored::I32 => numbers(bytes, big, |b| i32::from_le_bytes(b).into()),
-                Stored::U64 => {
-                    let wide = numbers(bytes, big, u64::from_le_bytes);
-                    exact(wide.iter().position(|&v| i64::try_from(v).is_err()))?;
-                    wide.into_iter().map(|v| v as i64).collect()
-                }
-                _ => numbers(bytes, big, i64::from_le_bytes),
-            };
-            return sink(OutData::I64(&labels));
-        }
-        const MOST: u64 = 1 << f64::MANTISSA_DIGITS;
-        match self.stored {
-            Stored::Bool | Stored::U8 => sink(OutData::U8(bytes)),
-            Stored::I8 => sink(OutData::F32(&numbers(bytes, big, |b| {
-                i8::from_le_bytes(b).into()
-            }))),
-            Stored::U16 => sink(OutData::F32(&numbers(bytes, big, |b| {
-                u16::from_le_bytes(b).into()
-            }))),
-            Stored::I16 => sink(OutData::F32(&numbers(bytes, big, |b| {
-                i16::from_le_bytes(b).into()
-            }))),
-            Stored::U32 => sink(OutData::F64(&numbers(bytes, big, |b| {
-                u32::from_le_bytes(b).into()
-            }))),
-            Stored::I32 => sink(OutData::F64(&numbers(bytes, big, |b| {
-                i32::from_le_bytes(b).into()
-            }))),
-            Stored::U64 => {
-                let wide = numbers(bytes, big, u64::from_le_bytes);
-                exact(wide.iter().position(|&v| v > MOST))?;
-                let real: Vec<f64> = wide.into_iter().map(|v| v as f64).collect();
-                sink(OutData::F64(&real))
-            }
-            Stored::I64 => {
-                let wide = numbers(bytes, big, i64::from_le_bytes);
-                exact(wide.iter().position(|&v| v.unsigned_abs() > MOST))?;
-                let real: Vec<f64> = wide.into_iter().map(|v| v as f64).collect();
-                sink(OutData::F64(&real))
-            }
-            Stored::F16 => sink(OutData::F16(&numbers(bytes, big, f16::from_le_bytes))),
-            Stored::BF16 => sink(OutData::F32(&numbers(bytes, big, |b| {
-                bf16::from_le_bytes(b).into()
-            }))),
-            Stored::F32 => sink(OutData::F32(&numbers(bytes, big, f32::from_le_bytes))),
-            Stored::F64 => sink(OutData::F64(&numbers(bytes, big, f64::from_le_bytes))),
         }
     }
 }

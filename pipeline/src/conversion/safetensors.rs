@@ -2,8 +2,8 @@
 
 use super::raw::{Feed, Raw, Stored};
 use latent_align_stages::{Error, Result};
-use safetensors::Dtype;
 use safetensors::tensor::Metadata;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -16,95 +16,78 @@ const LONGEST: u64 = 100_000_000;
 /// # Errors
 /// [`Error::Input`] for a damaged file and for types that cannot be converted.
 pub fn open(path: &Path, only: &[String]) -> Result<Vec<Raw>> {
+    let (metadata, numbers) = header(path)?;
+    let names = metadata.offset_keys().into_iter();
+    let chosen = names.filter(|name| only.is_empty() || only.contains(name));
+    chosen
+        .map(|name| raw(path, &metadata, numbers, name))
+        .collect()
+}
+
+/// The header of the file at `path`, and the place of the first number after it.
+fn header(path: &Path) -> Result<(Metadata, u64)> {
     let failed = |e: std::io::Error| Error::file(path, e);
-    let damaged = |why: &dyn std::fmt::Display| {
-        Error::input(format!(
-            "{}: found a damaged safetensors file ({why}), expected tensors; copy or save it again",
-            path.display()
-        ))
-    };
     let mut file = File::open(path).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
     let mut size = [0; 8];
-    file.read_exact(&mut size).map_err(|e| damaged(&e))?;
+    file.read_exact(&mut size).map_err(|e| damaged(path, e))?;
     let size = u64::from_le_bytes(size);
     if size > LONGEST.min(length.saturating_sub(8)) {
-        return Err(damaged(&format!(
-            "a header of {size} bytes in a file of {length}"
-        )));
+        let why = format!("a header of {size} bytes in a file of {length}");
+        return Err(damaged(path, why));
     }
     let mut header = Vec::new();
     file.take(size).read_to_end(&mut header).map_err(failed)?;
-    let metadata: Metadata = serde_json::from_slice(&header).map_err(|e| damaged(&e))?;
-    let held = length - 8 - size;
-    if metadata.data_len() as u64 != held {
-        return Err(damaged(&format!(
-            "{held} bytes of numbers instead of {}",
-            metadata.data_len()
-        )));
-    }
-    let mut raws = Vec::new();
-    for name in metadata.offset_keys() {
-        let Some(info) = metadata.info(&name) else {
-            continue;
-        };
-        if !only.is_empty() && !only.contains(&name) {
-            continue;
+    let metadata: Metadata = serde_json::from_slice(&header).map_err(|e| damaged(path, e))?;
+    let (held, said) = (length - 8 - size, metadata.data_len());
+    match said as u64 == held {
+        true => Ok((metadata, 8 + size)),
+        false => {
+            let why = format!("{held} bytes of numbers instead of {said}");
+            Err(damaged(path, why))
         }
-        let place = format!("{} ({name})", path.display());
-        let Some(stored) = type_of(info.dtype) else {
-            return Err(Error::input(format!(
-                "{place}: found the type {:?}, expected bool, integers, f16, bf16, f32 or f64; convert it, \
-                 `x.to(torch.float32)`",
-                info.dtype
-            )));
-        };
-        let (start, end) = info.data_offsets;
-        let count = info
-            .shape
-            .iter()
-            .try_fold(stored.size(), |n, &axis| n.checked_mul(axis));
-        if start > end || end as u64 > held || count != Some(end - start) {
-            return Err(damaged(&format!(
-                "bytes {start} to {end} for `{name}` of shape {:?}",
-                info.shape
-            )));
-        }
-        let (start, length) = (8 + size + start as u64, (end - start) as u64);
-        let owned = path.to_owned();
-        let feed: Feed = Box::new(move |take| {
-            let failed = |e: std::io::Error| Error::file(&owned, e);
-            let mut file = File::open(&owned).map_err(failed)?;
-            file.seek(SeekFrom::Start(start)).map_err(failed)?;
-            take(&mut BufReader::new(file.take(length)))
-        });
-        raws.push(Raw {
-            place,
-            name: Some(name),
-            shape: info.shape.clone(),
-            stored,
-            is_big_endian: false,
-            feed,
-        });
     }
-    Ok(raws)
 }
 
-fn type_of(dtype: Dtype) -> Option<Stored> {
-    Some(match dtype {
-        Dtype::BOOL => Stored::Bool,
-        Dtype::U8 => Stored::U8,
-        Dtype::I8 => Stored::I8,
-        Dtype::U16 => Stored::U16,
-        Dtype::I16 => Stored::I16,
-        Dtype::U32 => Stored::U32,
-        Dtype::I32 => Stored::I32,
-        Dtype::U64 => Stored::U64,
-        Dtype::I64 => Stored::I64,
-        Dtype::F16 => Stored::F16,
-        Dtype::BF16 => Stored::BF16,
-        Dtype::F32 => Stored::F32,
-        Dtype::F64 => Stored::F64,
-        _ => return None,
+/// The tensor `name` of the file at `path`, whose numbers start at `numbers`.
+fn raw(path: &Path, metadata: &Metadata, numbers: u64, name: String) -> Result<Raw> {
+    let info = metadata.info(&name).expect("a name of the header");
+    let place = format!("{} ({name})", path.display());
+    let Some(stored) = Stored::like(info.dtype) else {
+        return Err(Error::input(format!(
+            "{place}: found the type {:?}, expected bool, integers, f16, bf16, f32 or f64; convert it, \
+             `x.to(torch.float32)`",
+            info.dtype
+        )));
+    };
+    let ((start, end), shape) = (info.data_offsets, info.shape.clone());
+    let mut axes = shape.iter();
+    let count = axes.try_fold(stored.size(), |n, &axis| n.checked_mul(axis));
+    if start > end || end > metadata.data_len() || count != Some(end - start) {
+        let why = format!("bytes {start} to {end} for `{name}` of shape {shape:?}");
+        return Err(damaged(path, why));
+    }
+    let (start, length) = (numbers + start as u64, (end - start) as u64);
+    let owned = path.to_owned();
+    let feed: Feed = Box::new(move |take| {
+        let failed = |e: std::io::Error| Error::file(&owned, e);
+        let mut file = File::open(&owned).map_err(failed)?;
+        file.seek(SeekFrom::Start(start)).map_err(failed)?;
+        take(&mut BufReader::new(file.take(length)))
+    });
+    Ok(Raw {
+        place,
+        name: Some(name),
+        shape,
+        stored,
+        is_big_endian: false,
+        feed,
     })
+}
+
+fn damaged(path: &Path, why: impl Display) -> Error {
+    Error::input(format!(
+        "{}: found a damaged safetensors file ({why}), expected tensors; copy or save it again",
+        path.display()
+    ))
 }

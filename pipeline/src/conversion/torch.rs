@@ -9,8 +9,9 @@ use super::raw::{Feed, Raw, Stored};
 use super::source::{Array, Sink, Source};
 use latent_align_hdf5::temporary::folder_of;
 use latent_align_stages::{Error, Result};
-use pytorch_reader::{DType, PickleValue, PytorchError, PytorchReader};
+use pytorch_reader::{PickleValue, PytorchError, PytorchReader, Tensor};
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsRawFd as _;
@@ -49,41 +50,15 @@ impl Source for Torch {
 /// # Errors
 /// [`Error::Input`] for a file without tensors, or a damaged one.
 pub fn open(path: &Path, only: &[String], to: &Path) -> Result<Torch> {
-    let refuse = |found: &dyn std::fmt::Display| {
-        Error::input(format!(
-            "{}: found {found}, expected a tensor or a dictionary of tensors (a pickle may hold code, which is not run); \
-             save one with `torch.save(x.contiguous(), \"x.pt\")`",
-            path.display()
-        ))
-    };
-    let (reader, is_alone) = match PytorchReader::new(path) {
-        Ok(reader) => (reader, false),
-        Err(PytorchError::InvalidFormat(why)) if why.contains("at the root") => {
-            let found = why.rsplit("found ").next().unwrap_or_default().to_owned();
-            let copy = with_a_dictionary(path, to).map_err(|_| {
-                refuse(&format!(
-                    "{found} alone in a format before that of PyTorch 1.6"
-                ))
-            })?;
-            let copied = PathBuf::from(format!("/proc/self/fd/{}", copy.as_raw_fd()));
-            contents(&copied).map_err(|object| refuse(&object))?;
-            let reader = PytorchReader::new(copied).map_err(|e| refuse(&e))?;
-            if reader.is_empty() {
-                return Err(refuse(&found));
-            }
-            (reader, true)
-        }
-        Err(why) => return Err(refuse(&why)),
-    };
+    let (reader, is_alone) = reader(path, to)?;
     let keys = match is_alone {
         true => Vec::new(),
-        false => contents(path).map_err(|object| refuse(&object))?,
+        false => contents(path).map_err(|object| refuse(path, object))?,
     };
     let mut distinct = BTreeSet::new();
     if let Some(key) = keys.iter().find(|key| !distinct.insert(*key)) {
-        return Err(refuse(&format!(
-            "two values called `{key}`, of which one is in a dictionary"
-        )));
+        let found = format!("two values called `{key}`, of which one is in a dictionary");
+        return Err(refuse(path, found));
     }
     if has_negative_bit(path) {
         return Err(Error::input(format!(
@@ -94,7 +69,7 @@ pub fn open(path: &Path, only: &[String], to: &Path) -> Result<Torch> {
     }
     let mut tensors: Vec<_> = reader.into_tensors().into_values().collect();
     if tensors.is_empty() {
-        return Err(refuse(&"no tensor"));
+        return Err(refuse(path, "no tensor"));
     }
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     let is_tensor = |key: &String| tensors.iter().any(|tensor| tensor.name == *key);
@@ -103,56 +78,86 @@ pub fn open(path: &Path, only: &[String], to: &Path) -> Result<Torch> {
         [] => Vec::new(),
         some => vec![format!("left out, as they are no tensors: {}", shown(some))],
     };
-    let length = std::fs::metadata(path)
-        .map_err(|e| Error::file(path, e))?
-        .len();
-    let is_one = tensors.len() == 1;
-    let mut raws = Vec::new();
-    for tensor in tensors {
-        let prefix = format!("{ONLY}.");
+    let (is_one, prefix) = (tensors.len() == 1, format!("{ONLY}."));
+    let named = tensors.into_iter().map(|tensor| {
         let name = match is_alone {
             true if is_one => None,
             true => Some(tensor.name.trim_start_matches(&prefix).to_owned()),
             false => Some(tensor.name.clone()),
         };
-        if !only.is_empty() && !name.as_ref().is_some_and(|name| only.contains(name)) {
-            continue;
-        }
-        // a view of one element may claim any size
-        if tensor.byte_len() as u64 > length {
-            return Err(refuse(&format!(
-                "a tensor of {} bytes in a file of {length}",
-                tensor.byte_len()
-            )));
-        }
-        let place = match &name {
-            Some(name) => format!("{} ({name})", path.display()),
-            None => path.display().to_string(),
-        };
-        let (shape, stored) = (tensor.shape().to_vec(), type_of(tensor.dtype()));
-        let damaged = place.clone();
-        let feed: Feed = Box::new(move |take| {
-            let bytes = tensor.read().map_err(|e| {
-                Error::input(format!(
-                    "{damaged}: found {e}, expected a tensor; the file is truncated or damaged. Copy or save it again"
-                ))
-            })?;
-            take(&mut Cursor::new(bytes))
-        });
-        raws.push(Raw {
-            place,
-            name,
-            shape,
-            stored,
-            // `read` gives the order of bytes of this machine
-            is_big_endian: cfg!(target_endian = "big"),
-            feed,
-        });
-    }
+        (name, tensor)
+    });
+    let is_chosen = |name: &String| only.contains(name);
+    let chosen = named.filter(|(name, _)| only.is_empty() || name.as_ref().is_some_and(is_chosen));
+    let tensors = chosen.map(|(name, tensor)| raw(path, name, tensor));
     Ok(Torch {
-        tensors: raws,
+        tensors: tensors.collect::<Result<_>>()?,
         notes,
     })
+}
+
+/// A reader of the file at `path`, and whether one tensor is alone in the file.
+fn reader(path: &Path, to: &Path) -> Result<(PytorchReader, bool)> {
+    let found = match PytorchReader::new(path) {
+        Ok(reader) => return Ok((reader, false)),
+        Err(PytorchError::InvalidFormat(why)) if why.contains("at the root") => {
+            why.rsplit("found ").next().unwrap_or_default().to_owned()
+        }
+        Err(why) => return Err(refuse(path, why)),
+    };
+    let old = format!("{found} alone in a format before that of PyTorch 1.6");
+    let copy = with_a_dictionary(path, to).map_err(|_| refuse(path, old))?;
+    let copied = PathBuf::from(format!("/proc/self/fd/{}", copy.as_raw_fd()));
+    contents(&copied).map_err(|object| refuse(path, object))?;
+    let reader = PytorchReader::new(copied).map_err(|e| refuse(path, e))?;
+    match reader.is_empty() {
+        true => Err(refuse(path, found)),
+        false => Ok((reader, true)),
+    }
+}
+
+/// The `tensor` of the file at `path` as plain numbers.
+fn raw(path: &Path, name: Option<String>, tensor: Tensor) -> Result<Raw> {
+    let metadata = std::fs::metadata(path).map_err(|e| Error::file(path, e))?;
+    let (held, size) = (metadata.len(), tensor.byte_len());
+    // a view of one element may claim any size
+    if size as u64 > held {
+        let found = format!("a tensor of {size} bytes in a file of {held}");
+        return Err(refuse(path, found));
+    }
+    let place = match &name {
+        Some(name) => format!("{} ({name})", path.display()),
+        None => path.display().to_string(),
+    };
+    let Some(stored) = Stored::like(tensor.dtype()) else {
+        return Err(refuse(path, format!("numbers of {:?}", tensor.dtype())));
+    };
+    let (shape, damaged) = (tensor.shape().to_vec(), place.clone());
+    let feed: Feed = Box::new(move |take| {
+        let bytes = tensor.read().map_err(|e| {
+            Error::input(format!(
+                "{damaged}: found {e}, expected a tensor; the file is truncated or damaged. Copy or save it again"
+            ))
+        })?;
+        take(&mut Cursor::new(bytes))
+    });
+    Ok(Raw {
+        place,
+        name,
+        shape,
+        stored,
+        // `read` gives the order of bytes of this machine
+        is_big_endian: cfg!(target_endian = "big"),
+        feed,
+    })
+}
+
+fn refuse(path: &Path, found: impl Display) -> Error {
+    Error::input(format!(
+        "{}: found {found}, expected a tensor or a dictionary of tensors (a pickle may hold code, which is not run); \
+         save one with `torch.save(x.contiguous(), \"x.pt\")`",
+        path.display()
+    ))
 }
 
 /// Whether the pickle of the file at `path` has a tensor with PyTorch's mark of negative numbers, which the reader
@@ -270,22 +275,4 @@ fn wrapped(pickle: &[u8]) -> Option<Vec<u8>> {
     made.extend(value);
     made.extend([SETITEM, STOP]);
     Some(made)
-}
-
-fn type_of(dtype: DType) -> Stored {
-    match dtype {
-        DType::Bool => Stored::Bool,
-        DType::U8 => Stored::U8,
-        DType::I8 => Stored::I8,
-        DType::U16 => Stored::U16,
-        DType::I16 => Stored::I16,
-        DType::U32 => Stored::U32,
-        DType::I32 => Stored::I32,
-        DType::U64 => Stored::U64,
-        DType::I64 => Stored::I64,
-        DType::F16 => Stored::F16,
-        DType::BF16 => Stored::BF16,
-        DType::F32 => Stored::F32,
-        DType::F64 => Stored::F64,
-    }
 }
