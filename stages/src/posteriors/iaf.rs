@@ -10,11 +10,11 @@
 //! so that `log det = sum_i log g_i`. Initially s and m are small: each step keeps nearly nine tenths of its input.
 //! The order of the numbers is reversed from one step to the next.
 
-use super::gaussian::{Diagonal, START};
+use super::gaussian::START;
 use super::kind::{self, MOST_MOVED, PosteriorKind, check_row};
 use super::masked::Masked;
 use super::posterior::Posterior;
-use super::warped::{Map, Warped, in_one_pass};
+use super::warped::{Map, in_one_pass, warped};
 use crate::fused::{RowMap, is_fused};
 use crate::priors::PointShape;
 use crate::problems::Problems;
@@ -107,13 +107,7 @@ impl Head {
 
 impl kind::Head for Head {
     fn posterior(&self, means: Tensor<2>, others: Option<Tensor<2>>) -> Box<dyn Posterior> {
-        let others = others.expect("more others than means");
-        let ([_, count], size) = (others.dims(), self.shape.elements());
-        Box::new(Warped {
-            base: Diagonal::of_rows(means, &others),
-            map: self.passes(&others.narrow(1, size, count - size)),
-            shape: self.shape,
-        })
+        warped(means, others, self.shape, |context| self.passes(&context))
     }
 }
 

@@ -16,10 +16,10 @@
 //!
 //! where the lower line has no cancellation.
 
-use super::gaussian::{Diagonal, START};
+use super::gaussian::START;
 use super::kind::{self, MOST_MOVED, PosteriorKind, check_row};
 use super::posterior::Posterior;
-use super::warped::{Map, Warped, in_one_pass};
+use super::warped::{Map, in_one_pass, warped};
 use crate::fused::{RowMap, is_fused};
 use crate::priors::PointShape;
 use crate::problems::Problems;
@@ -89,13 +89,7 @@ impl Head {
 
 impl kind::Head for Head {
     fn posterior(&self, means: Tensor<2>, others: Option<Tensor<2>>) -> Box<dyn Posterior> {
-        let others = others.expect("more others than means");
-        let ([_, count], size) = (others.dims(), self.shape.elements());
-        Box::new(Warped {
-            base: Diagonal::of_rows(means, &others),
-            map: Steps(others.narrow(1, size, count - size)),
-            shape: self.shape,
-        })
+        warped(means, others, self.shape, Steps)
     }
 }
 

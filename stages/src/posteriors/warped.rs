@@ -33,13 +33,29 @@ impl<F: Map> Map for Vec<F> {
 }
 
 /// `z = f(z_0)` of each row, `z_0 ~ N(mean, diag(variance))`, with `log q(z|x) = log q(z_0|x) - log |det df/dz_0|`.
-pub(super) struct Warped<F> {
+struct Warped<F> {
     /// Distribution of z_0, [B, M].
-    pub base: Diagonal,
+    base: Diagonal,
     /// f.
-    pub map: F,
+    map: F,
     /// The latents of a row, M numbers.
-    pub shape: PointShape,
+    shape: PointShape,
+}
+
+/// The posterior with the means [B, M], log-variances [B, M] at the start of `others`, and the map of the rest [B, k].
+pub(super) fn warped<F: Map + 'static>(
+    means: Tensor<2>,
+    others: Option<Tensor<2>>,
+    shape: PointShape,
+    map: impl FnOnce(Tensor<2>) -> F,
+) -> Box<dyn Posterior> {
+    let others = others.expect("more others than means");
+    let ([_, count], size) = (others.dims(), shape.elements());
+    Box::new(Warped {
+        base: Diagonal::of_rows(means, &others),
+        map: map(others.narrow(1, size, count - size)),
+        shape,
+    })
 }
 
 impl<F: Map> Posterior for Warped<F> {

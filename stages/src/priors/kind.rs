@@ -37,7 +37,9 @@ pub trait PriorConfig {
     }
 
     /// What the prior offers regularisers besides its density.
-    fn offers(&self) -> Offers;
+    fn offers(&self) -> Offers {
+        Offers::Density
+    }
 
     /// Whether its NLL is exact or solved by an ODE.
     fn nll(&self) -> NllKind {

@@ -1,8 +1,12 @@
 //! Models fitted to sequences of tokens, and the common parts of their training.
 
-use super::kind::Schedule;
+use super::condition::ConditionKind;
+use super::drawing::Ways;
+use super::kind::{Fit, Fitted, PriorConfig, Schedule};
+use super::prior::{Placement, PointShape, Prior};
 use crate::context::{Context, Summary};
 use crate::error::{Error, Result};
+use crate::problems::Problems;
 use crate::random::Streams;
 use crate::sequences::{Alphabet, Sequence, SequenceModel};
 use crate::training::{OptimiserConfig, Step, Task, Trainer};
@@ -116,12 +120,49 @@ pub(super) fn said(rows: &[u32], [tokens, size]: [usize; 2]) -> Vec<f32> {
     said
 }
 
-/// The error for using the sequence model `kind` as a density over points.
-pub(super) fn of_sequences_alone(kind: &str) -> Error {
+/// The configuration of a kind of sequence model that is not a density over points.
+pub(super) trait OfSequencesAlone {
+    /// Name of the kind, as in `kind: NAME`.
+    const KIND: &str;
+
+    /// Reports every value out of range.
+    fn check(&self, problems: &mut Problems);
+}
+
+/// The error for using `kind` as a density over points.
+fn of_sequences_alone(kind: &str) -> Error {
     Error::input(format!(
         "model.kind: found `{kind}` for features that are numbers, expected sequences, `features.tokeniser`, or another \
          kind"
     ))
+}
+
+impl<K: OfSequencesAlone> PriorConfig for K {
+    fn check(&self, problems: &mut Problems) {
+        OfSequencesAlone::check(self, problems);
+    }
+
+    fn ways(&self) -> Ways {
+        Ways::plain(K::KIND)
+    }
+
+    fn parameters(&self, _: PointShape, _: Option<ConditionKind>) -> u128 {
+        0
+    }
+
+    fn fit(&self, _: Fit, _: &Context) -> Result<Fitted> {
+        Err(of_sequences_alone(K::KIND))
+    }
+
+    fn load(
+        &self,
+        _: &Path,
+        _: PointShape,
+        _: Option<ConditionKind>,
+        _: &Placement,
+    ) -> Result<Box<dyn Prior>> {
+        Err(of_sequences_alone(K::KIND))
+    }
 }
 
 /// Refuses invalid sequences.
@@ -180,62 +221,53 @@ impl<'a> Shuffled<'a> {
     }
 }
 
-/// Sequences per step of a [`Refit`].
+/// Sequences per step of [`refitted`].
 const REFIT_BATCH: usize = 32;
 
-/// Further training of a fitted model after a round of a search.
-pub(super) struct Refit<'a> {
-    pub alphabet: &'a Alphabet,
-    /// Training sequences.
-    pub sequences: &'a [Sequence],
-    /// Key of noise and order.
-    pub round: u64,
-    /// Whether to stop.
-    pub cancelled: &'a dyn Fn() -> bool,
-}
-
-impl<'a> Refit<'a> {
-    /// Trains `module`, which has no autodiff, for one epoch of `task` with Adam at a learning rate of 1e-3 and
-    /// gradients clipped at 1, as in the released code of NF-BO. Returns it unchanged if there are no sequences.
-    ///
-    /// # Errors
-    /// An input error for an invalid sequence; [`Error::Diverged`]; [`Error::Cancelled`]; device errors.
-    pub fn run<M: Module, T: Task<M, 1>>(
-        &self,
-        module: M,
-        task: impl FnOnce(Shuffled<'a>) -> T,
-    ) -> Result<M> {
-        /// Moves weights to the device with autodiff.
-        struct Track;
-        impl ModuleMapper for Track {
-            fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-                param.map(|weights| Tensor::from_inner(weights).require_grad())
-            }
+/// Trains `module`, which has no autodiff, on `sequences` for one epoch of `task` with Adam at a learning rate of 1e-3
+/// and gradients clipped at 1, as in the released code of NF-BO. Noise and order are keyed by `round`. Returns the
+/// module unchanged if there are no sequences.
+///
+/// # Errors
+/// An input error for an invalid sequence; [`Error::Diverged`]; [`Error::Cancelled`] if `cancelled` returns true;
+/// device errors.
+pub(super) fn refitted<'a, M: Module, T: Task<M, 1>>(
+    module: M,
+    (alphabet, sequences): (&Alphabet, &'a [Sequence]),
+    round: u64,
+    cancelled: &dyn Fn() -> bool,
+    task: impl FnOnce(Shuffled<'a>) -> T,
+) -> Result<M> {
+    /// Moves weights to the device with autodiff.
+    struct Track;
+    impl ModuleMapper for Track {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|weights| Tensor::from_inner(weights).require_grad())
         }
-        if self.sequences.is_empty() {
-            return Ok(module);
-        }
-        require(self.alphabet, self.sequences)?;
-        let batch = REFIT_BATCH.min(self.sequences.len());
-        let steps = self.sequences.len().div_ceil(batch) as u64;
-        let mut task = task(Shuffled::new(self.sequences, batch));
-        let optimiser = OptimiserConfig {
-            learning_rate: 1e-3,
-            warmup_steps: 0,
-            final_learning_rate: 1.0,
-            gradient_clip: 1.0,
-            ema: 0.0,
-            ..OptimiserConfig::default()
-        };
-        let mut trainer = Trainer::new(module.map(&mut Track), &optimiser, steps);
-        for step in self.round * steps..(self.round + 1) * steps {
-            if (self.cancelled)() {
-                return Err(Error::Cancelled);
-            }
-            let Step { loss, .. } = task.step(&trainer.module, step)?;
-            trainer = trainer.step(loss.backward());
-        }
-        trainer.check()?;
-        Ok(trainer.module.valid())
     }
+    if sequences.is_empty() {
+        return Ok(module);
+    }
+    require(alphabet, sequences)?;
+    let batch = REFIT_BATCH.min(sequences.len());
+    let steps = sequences.len().div_ceil(batch) as u64;
+    let mut task = task(Shuffled::new(sequences, batch));
+    let optimiser = OptimiserConfig {
+        learning_rate: 1e-3,
+        warmup_steps: 0,
+        final_learning_rate: 1.0,
+        gradient_clip: 1.0,
+        ema: 0.0,
+        ..OptimiserConfig::default()
+    };
+    let mut trainer = Trainer::new(module.map(&mut Track), &optimiser, steps);
+    for step in round * steps..(round + 1) * steps {
+        if cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let Step { loss, .. } = task.step(&trainer.module, step)?;
+        trainer = trainer.step(loss.backward());
+    }
+    trainer.check()?;
+    Ok(trainer.module.valid())
 }

@@ -30,7 +30,7 @@ use self::transform::Transform;
 use super::bijection::{Bijection, Under, fit_bijection, load_bijection};
 use super::condition::{ConditionKind, columns_of};
 use super::drawing::{Carried, Way, Ways};
-use super::kind::{Fit, Fitted, Offers, PriorConfig};
+use super::kind::{Fit, Fitted, PriorConfig};
 use super::prior::{Placement, PointShape, Points, Prior, Progress};
 use crate::context::Context;
 use crate::devices::Shared;
@@ -201,10 +201,6 @@ impl PriorConfig for Coupling {
 
     fn shared(&self, schedule: &Schedule) -> Option<Shared> {
         Some(of_batch(schedule))
-    }
-
-    fn offers(&self) -> Offers {
-        Offers::Density
     }
 
     fn conditional(&self) -> bool {

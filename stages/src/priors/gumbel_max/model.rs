@@ -7,7 +7,7 @@ use super::training::Training;
 use crate::error::Result;
 use crate::persist::{load_weights, save_weights};
 use crate::priors::decoding::{exact_latents, require_finite, sequences_of_places};
-use crate::priors::of_sequences::{Refit, require, rows_of};
+use crate::priors::of_sequences::{refitted, require, rows_of};
 use crate::priors::sequence_file::read;
 use crate::random::Streams;
 use crate::sequences::{Alphabet, Cost, Sequence, SequenceModel, Weighed};
@@ -184,13 +184,8 @@ impl SequenceModel for GumbelMaxModel {
             held_out: Vec::new(),
             streams,
         };
-        let refit = Refit {
-            alphabet: &self.alphabet,
-            sequences,
-            round,
-            cancelled,
-        };
-        self.network = refit.run(self.network.clone(), task)?;
+        let of = (&self.alphabet, sequences);
+        self.network = refitted(self.network.clone(), of, round, cancelled, task)?;
         Ok(())
     }
 

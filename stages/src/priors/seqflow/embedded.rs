@@ -25,7 +25,7 @@ use crate::priors::decoding::{exact_latents, require_finite, sequences_of_places
 use crate::priors::kind::PART;
 use crate::priors::maximum_likelihood::trained;
 use crate::priors::of_sequences::{
-    FitSequences, FitsSequences, FittedSequences, Refit, Shuffled, require, rows_of,
+    FitSequences, FitsSequences, FittedSequences, Shuffled, refitted, require, rows_of,
 };
 use crate::priors::prior::{PointShape, normal_nll};
 use crate::random::{Streams, normal};
@@ -384,13 +384,8 @@ impl SequenceModel for SequenceFlow {
             alphabet: &self.alphabet,
             streams,
         };
-        let refit = Refit {
-            alphabet: &self.alphabet,
-            sequences,
-            round,
-            cancelled,
-        };
-        self.module = refit.run(self.module.clone(), task)?;
+        let of = (&self.alphabet, sequences);
+        self.module = refitted(self.module.clone(), of, round, cancelled, task)?;
         self.table = self.module.embedding.on_host()?;
         Ok(())
     }

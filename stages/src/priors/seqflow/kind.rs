@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::priors::bijection::{fit_bijection, load_bijection};
 use crate::priors::condition::ConditionKind;
 use crate::priors::drawing::Ways;
-use crate::priors::kind::{Fit, Fitted, Offers, PriorConfig};
+use crate::priors::kind::{Fit, Fitted, PriorConfig};
 use crate::priors::prior::{Placement, PointShape, Prior};
 use crate::problems::Problems;
 use crate::random::Streams;
@@ -21,10 +21,6 @@ impl PriorConfig for SeqFlow {
         problems.within("hidden", self.hidden, 1..=16_384);
         problems.section("context", |p| self.context.check(p));
         problems.section("embedding", |p| self.embedding.check(p));
-    }
-
-    fn offers(&self) -> Offers {
-        Offers::Density
     }
 
     fn check_shape(&self, shape: PointShape) -> Result<(), String> {

@@ -10,7 +10,7 @@ use crate::numerics::mean;
 use crate::persist::{load_weights, save_weights};
 use crate::priors::maximum_likelihood::trained;
 use crate::priors::of_sequences::{
-    FitSequences, FitsSequences, FittedSequences, Likelihoods, Refit, Shuffled, require, rows_of,
+    FitSequences, FitsSequences, FittedSequences, Likelihoods, Shuffled, refitted, require, rows_of,
 };
 use crate::priors::sequence_file;
 use crate::random::Streams;
@@ -211,13 +211,8 @@ impl SequenceModel for SequenceVaeModel {
             warms_up: false,
             streams,
         };
-        let refit = Refit {
-            alphabet: &self.alphabet,
-            sequences,
-            round,
-            cancelled,
-        };
-        self.network = refit.run(self.network.clone(), task)?;
+        let of = (&self.alphabet, sequences);
+        self.network = refitted(self.network.clone(), of, round, cancelled, task)?;
         Ok(())
     }
 
