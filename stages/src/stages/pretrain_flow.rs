@@ -52,30 +52,22 @@ impl StageConfig for Config {
     }
 
     fn check(&self, problems: &mut Problems) {
-        problems.section("features", |p| {
-            p.require(
-                self.features.from.is_none()
-                    || (is_file_name(self.features.file.first())
-                        && !self.features.file.are_several()),
-                "file",
-                &self.features.file,
-                "the name of a file in the artifact that `from` names, such as latents.h5",
-            )
-        });
+        let of_stage = self.features.from.is_some();
+        let file = &self.features.file;
+        problems.require(
+            !of_stage || (is_file_name(file.first()) && !file.are_several()),
+            "features.file",
+            file,
+            "the name of a file in the artifact that `from` names, such as latents.h5",
+        );
         sequences::check(self, problems);
         let with_labels = self.condition.is_some();
         check_parts(&self.held_out, &self.test, with_labels, problems);
-        if self.features.from.is_some() {
-            for (key, part) in [("held_out", &self.held_out), ("test", &self.test)] {
-                let file = part.file.as_ref().map(|file| file.display().to_string());
-                problems.section(key, |p| {
-                    p.require(
-                        file.is_none(),
-                        "file",
-                        file.unwrap_or_default(),
-                        "no file: with `features.from`, a dataset in the same file",
-                    );
-                });
+        let parts = [("held_out.file", &self.held_out), ("test.file", &self.test)];
+        for (key, part) in parts.into_iter().filter(|_| of_stage) {
+            if let Some(file) = &part.file {
+                let expected = "no file: with `features.from`, a dataset in the same file";
+                problems.add(key, file.display(), expected);
             }
         }
         let (kind, schedule) = (self.model.kind(), self.schedule());
@@ -101,24 +93,7 @@ impl StageConfig for Config {
             "`noise: {kind: uniform}`: the logit is of k + u, which fills the range evenly",
         );
         if let Some(condition) = &self.condition {
-            problems.section("condition", |p| condition.check(p));
-            problems.require(
-                kind.conditional(),
-                "condition",
-                format!("a condition with `model: {{kind: {}}}`", self.model.name()),
-                "none (remove `condition`), or a kind that takes one: `flow_matching`, `coupling`, `tarflow` or `starflow`",
-            );
-            let guided = condition.guidance == 1.0 || kind.ways().guided;
-            problems.require(
-                guided,
-                "condition.guidance",
-                format!(
-                    "{} with `model: {{kind: {}}}`",
-                    condition.guidance,
-                    self.model.name()
-                ),
-                "1, or a kind that has guidance: `flow_matching`, `tarflow` or `starflow`",
-            );
+            condition.check_under(&self.model, problems);
         }
         problems.fits("samples", self.samples, 1);
         problems.require(
@@ -239,19 +214,7 @@ fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared
     config
         .rows
         .require_width(normaliser.output_width, &tokens.dataset)?;
-    let whole = config.rows.of_items() || tokens.rows_per_item() == 1;
-    if config.condition.is_some() && !whole {
-        return Err(Error::input(format!(
-            "{}: found {} tokens per item, expected one, or `rows: sequences`: a condition applies to a whole item",
-            tokens.dataset.describe(),
-            tokens.rows_per_item()
-        )));
-    }
-    let by_items = config.condition.is_some() || config.rows.of_items();
-    let ingest = match by_items {
-        true => tokens.by_items()?,
-        false => tokens,
-    };
+    let ingest = by_items(config, tokens)?;
     ingest.require_batch(config.batch, "pretrain_flow.batch")?;
     ingest.warn_of_no_test(monitor);
     if config.noise.is_none() {
@@ -273,17 +236,34 @@ fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared
         conditions,
         normaliser,
     };
-    let shape = prepared.shape();
+    check_shape(config, prepared.shape())?;
+    Ok(prepared)
+}
+
+/// The items of `tokens`, if the flow is over whole items.
+fn by_items(config: &Config, tokens: Ingest) -> Result<Ingest> {
+    if config.rows.of_items() {
+        return tokens.by_items();
+    }
+    match (&config.condition, tokens.rows_per_item()) {
+        (None, _) => Ok(tokens),
+        (Some(_), 1) => tokens.by_items(),
+        (Some(_), several) => Err(Error::input(format!(
+            "{}: found {several} tokens per item, expected one, or `rows: sequences`: a condition applies to a whole item",
+            tokens.dataset.describe(),
+        ))),
+    }
+}
+
+/// Refuses points of a `shape` that do not fit into memory, or that the kind of flow does not support.
+fn check_shape(config: &Config, shape: PointShape) -> Result<()> {
     let mut problems = Problems::new();
     problems.section("pretrain_flow", |p| {
+        let elements = shape.elements();
         if matches!(config.model, ModelConfig::FlowMatching(_)) {
-            p.fits(
-                "evaluation_points",
-                config.evaluation_points,
-                shape.elements(),
-            );
+            p.fits("evaluation_points", config.evaluation_points, elements);
         }
-        p.fits("samples", config.samples, shape.elements());
+        p.fits("samples", config.samples, elements);
     });
     problems.into_result()?;
     (config.model.kind().check_shape(shape)).map_err(|expected| {
@@ -293,8 +273,7 @@ fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared
             shape.tokens,
             shape.width
         ))
-    })?;
-    Ok(prepared)
+    })
 }
 
 impl Prepared {

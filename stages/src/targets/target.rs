@@ -227,15 +227,6 @@ impl Target {
 
     /// Reports every value out of range.
     pub fn check(&self, p: &mut Problems) {
-        let noise = |p: &mut Problems, noise: f64, size: f64| {
-            let least = LEAST_NOISE * size;
-            p.require(
-                noise >= least && noise.is_finite(),
-                "noise",
-                noise,
-                &format!("at least {least}, a thousandth of the figure's size"),
-            );
-        };
         match self {
             Self::Gaussian {
                 mean,
@@ -264,64 +255,38 @@ impl Target {
                 sigma,
                 width,
             } => {
-                let modes = u32::try_from(*width)
-                    .ok()
-                    .and_then(|w| side.checked_pow(w))
-                    .unwrap_or(usize::MAX);
                 p.at_least("side", *side, 1);
                 p.at_least("width", *width, 1);
-                p.require(
-                    modes <= 4096,
-                    "side",
-                    side,
-                    &format!("at most 4096 modes in all, side^width with width {width}"),
-                );
+                check_modes(p, *side, *width);
                 p.positive("spacing", *spacing, "1.0");
                 p.positive("sigma", *sigma, "0.1");
             }
-            Self::Mixture { components } => {
-                p.require(!components.is_empty(), "components", "none", "at least one");
-                for (k, component) in components.iter().enumerate() {
-                    p.section(&format!("components[{k}]"), |p| {
-                        p.positive("weight", component.weight, "1.0");
-                        let (std, covariance) =
-                            (component.std.as_deref(), component.covariance.as_deref());
-                        check_gaussian(p, &component.mean, std, covariance, self.width());
-                    });
-                }
-            }
-            Self::Moons { noise: sigma } => noise(p, *sigma, 1.0),
-            Self::Rings {
-                radii,
-                noise: sigma,
-            } => {
+            Self::Mixture { components } => check_components(p, components, self.width()),
+            Self::Moons { noise } => check_noise(p, *noise, 1.0),
+            Self::Rings { radii, noise } => {
                 p.require(!radii.is_empty(), "radii", "none", "at least one");
                 radii.iter().for_each(|&r| p.positive("radii", r, "1.0"));
-                noise(p, *sigma, radii.iter().copied().fold(0.0, f64::max));
+                check_noise(p, *noise, radii.iter().copied().fold(0.0, f64::max));
             }
             Self::Spiral {
                 arms,
                 turns,
                 radius,
-                noise: sigma,
+                noise,
             } => {
+                let holds = *turns > 0.0 && *turns <= 20.0;
                 p.within("arms", *arms, 1..=64);
-                p.require(
-                    *turns > 0.0 && *turns <= 20.0,
-                    "turns",
-                    turns,
-                    "a number in (0, 20]",
-                );
+                p.require(holds, "turns", turns, "a number in (0, 20]");
                 p.positive("radius", *radius, "1.0");
-                noise(p, *sigma, *radius);
+                check_noise(p, *noise, *radius);
             }
             Self::SwissRoll {
                 radius,
-                noise: sigma,
+                noise,
                 height,
             } => {
                 p.positive("radius", *radius, "1.0");
-                noise(p, *sigma, *radius);
+                check_noise(p, *noise, *radius);
                 if let Some(height) = height {
                     p.positive("height", *height, "1.0");
                 }
@@ -333,16 +298,12 @@ impl Target {
             Self::Torus {
                 radius,
                 tube,
-                noise: sigma,
+                noise,
             } => {
+                let expected = format!("a number between 0 and the radius, {radius}");
                 p.positive("radius", *radius, "1.0");
-                p.require(
-                    *tube > 0.0 && tube < radius,
-                    "tube",
-                    tube,
-                    &format!("a number between 0 and the radius, {radius}"),
-                );
-                noise(p, *sigma, *radius);
+                p.require(*tube > 0.0 && tube < radius, "tube", tube, &expected);
+                check_noise(p, *noise, *radius);
             }
         }
     }
@@ -386,15 +347,7 @@ impl Target {
 
     /// The same distribution as a Gaussian mixture, if it is one.
     pub fn as_mixture(&self) -> Option<GaussianMixture> {
-        let isotropic = |means: Vec<Vec<f64>>, sigma: f64| {
-            let width = means.first().map_or(0, Vec::len);
-            GaussianMixture {
-                weights: vec![1.0 / means.len() as f64; means.len()],
-                covariances: vec![diagonal(&vec![sigma; width]); means.len()],
-                means,
-            }
-        };
-        match self {
+        Some(match self {
             Self::Gaussian {
                 mean,
                 std,
@@ -402,47 +355,25 @@ impl Target {
                 ..
             } => {
                 let width = self.width();
-                Some(GaussianMixture {
+                GaussianMixture {
                     weights: vec![1.0],
                     means: vec![repeat(mean, width)],
                     covariances: vec![spread(std.as_deref(), covariance.as_deref(), width)],
-                })
+                }
             }
-            Self::GaussianRing {
+            &Self::GaussianRing {
                 modes,
                 radius,
                 sigma,
                 width,
-            } => {
-                let mean = |k: usize| {
-                    let angle = 2.0 * PI * k as f64 / *modes as f64;
-                    let mut mean = vec![0.0; (*width).max(2)];
-                    mean[0] = radius * angle.cos();
-                    mean[1] = radius * angle.sin();
-                    mean
-                };
-                Some(isotropic((0..*modes).map(mean).collect(), *sigma))
-            }
-            Self::GaussianGrid {
+            } => isotropic(means_on_a_ring(modes, radius, width), sigma),
+            &Self::GaussianGrid {
                 side,
                 spacing,
                 sigma,
                 width,
-            } => {
-                let centre = (*side as f64 - 1.0) / 2.0;
-                let mean = |mut k: usize| {
-                    (0..*width)
-                        .map(|_| {
-                            let place = k % side;
-                            k /= side;
-                            spacing * (place as f64 - centre)
-                        })
-                        .collect()
-                };
-                let modes = side.pow(*width as u32);
-                Some(isotropic((0..modes).map(mean).collect(), *sigma))
-            }
-            Self::Mixture { components } => Some(GaussianMixture {
+            } => isotropic(means_on_a_grid(side, spacing, width), sigma),
+            Self::Mixture { components } => GaussianMixture {
                 weights: {
                     let total: f64 = components.iter().map(|c| c.weight).sum();
                     components.iter().map(|c| c.weight / total).collect()
@@ -452,9 +383,9 @@ impl Target {
                     .iter()
                     .map(|c| spread(c.std.as_deref(), c.covariance.as_deref(), c.mean.len()))
                     .collect(),
-            }),
-            _ => None,
-        }
+            },
+            _ => return None,
+        })
     }
 
     /// The sampler; `None` if the parameters are invalid.
@@ -615,6 +546,40 @@ impl Board {
     }
 }
 
+/// Equal Gaussians with `means` and one standard deviation, `sigma`.
+fn isotropic(means: Vec<Vec<f64>>, sigma: f64) -> GaussianMixture {
+    let width = means.first().map_or(0, Vec::len);
+    GaussianMixture {
+        weights: vec![1.0 / means.len() as f64; means.len()],
+        covariances: vec![diagonal(&vec![sigma; width]); means.len()],
+        means,
+    }
+}
+
+/// `count` points at equal angles on a circle in the first two dimensions.
+fn means_on_a_ring(count: usize, radius: f64, width: usize) -> Vec<Vec<f64>> {
+    let mean = |k: usize| {
+        let angle = 2.0 * PI * k as f64 / count as f64;
+        let mut mean = vec![0.0; width.max(2)];
+        mean[0] = radius * angle.cos();
+        mean[1] = radius * angle.sin();
+        mean
+    };
+    (0..count).map(mean).collect()
+}
+
+/// The points of a grid centred at 0, `side` along each dimension.
+fn means_on_a_grid(side: usize, spacing: f64, width: usize) -> Vec<Vec<f64>> {
+    let centre = (side as f64 - 1.0) / 2.0;
+    let place = |k: usize, axis: u32| (k / side.pow(axis) % side) as f64;
+    let mean = |k: usize| {
+        (0..width as u32)
+            .map(|axis| spacing * (place(k, axis) - centre))
+            .collect()
+    };
+    (0..side.pow(width as u32)).map(mean).collect()
+}
+
 /// Repeats a single number `width` times.
 fn repeat(values: &[f64], width: usize) -> Vec<f64> {
     match values {
@@ -638,6 +603,36 @@ fn spread(std: Option<&[f64]>, covariance: Option<&[Vec<f64>]>, width: usize) ->
         (_, Some(rows)) => rows.concat(),
         (Some(std), None) => diagonal(&repeat(std, width)),
         (None, None) => diagonal(&vec![1.0; width]),
+    }
+}
+
+/// Noise that is too small for a figure of `size`.
+fn check_noise(p: &mut Problems, noise: f64, size: f64) {
+    let least = LEAST_NOISE * size;
+    let expected = format!("at least {least}, a thousandth of the figure's size");
+    p.require(
+        noise >= least && noise.is_finite(),
+        "noise",
+        noise,
+        &expected,
+    );
+}
+
+fn check_modes(p: &mut Problems, side: usize, width: usize) {
+    let width_of_power = u32::try_from(width).ok();
+    let modes = width_of_power.and_then(|width| side.checked_pow(width));
+    let expected = format!("at most 4096 modes in all, side^width with width {width}");
+    p.require(modes.is_some_and(|n| n <= 4096), "side", side, &expected);
+}
+
+fn check_components(p: &mut Problems, components: &[Component], width: usize) {
+    p.require(!components.is_empty(), "components", "none", "at least one");
+    for (k, component) in components.iter().enumerate() {
+        p.section(&format!("components[{k}]"), |p| {
+            p.positive("weight", component.weight, "1.0");
+            let (std, covariance) = (component.std.as_deref(), component.covariance.as_deref());
+            check_gaussian(p, &component.mean, std, covariance, width);
+        });
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::classifiers::Labels;
 use crate::data::{Ingest, PartConfig, dataset_shape, read_beside};
 use crate::error::{Error, Result};
-use crate::priors::{ConditionKind, Conditions};
+use crate::priors::{ConditionKind, Conditions, ModelConfig};
 use crate::problems::Problems;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ fn default_guidance() -> f64 {
 
 impl ConditionConfig {
     /// Reports every value out of range.
-    pub fn check(&self, problems: &mut Problems) {
+    fn check(&self, problems: &mut Problems) {
         problems.share("dropout", self.dropout, "0.1");
         problems.not_negative("guidance", self.guidance, "1.0");
         let learnt = self.guidance == 1.0 || self.dropout > 0.0;
@@ -44,6 +44,24 @@ impl ConditionConfig {
             "guidance",
             format!("{} with `dropout: 0`", self.guidance),
             "1, or a dropout such as 0.1, so that the flow learns the density that guidance moves away from",
+        );
+    }
+
+    /// Reports, under `condition`, every value out of range and what `model` does not support.
+    pub fn check_under(&self, model: &ModelConfig, problems: &mut Problems) {
+        problems.section("condition", |p| self.check(p));
+        let (kind, name) = (model.kind(), model.name());
+        problems.require(
+            kind.conditional(),
+            "condition",
+            format!("a condition with `model: {{kind: {name}}}`"),
+            "none (remove `condition`), or a kind that takes one: `flow_matching`, `coupling`, `tarflow` or `starflow`",
+        );
+        problems.require(
+            self.guidance == 1.0 || kind.ways().guided,
+            "condition.guidance",
+            format!("{} with `model: {{kind: {name}}}`", self.guidance),
+            "1, or a kind that has guidance: `flow_matching`, `tarflow` or `starflow`",
         );
     }
 }

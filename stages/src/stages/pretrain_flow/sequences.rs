@@ -16,6 +16,7 @@ use crate::sequences::{Corpus, Found, Sequence, SequenceSource, Tokeniser};
 use crate::stages::{self, Sections, Stage, Upstream};
 use crate::tensors::spread_indices;
 use std::collections::HashSet;
+use std::fmt::Display;
 
 /// Stages that read a flow over numbers.
 const OF_NUMBERS: [Stage; 6] = [
@@ -29,116 +30,110 @@ const OF_NUMBERS: [Stage; 6] = [
 
 /// Reports settings that do not apply to sequences or, for numeric features, settings that apply to sequences only.
 pub fn check(config: &Config, problems: &mut Problems) {
-    let features = &config.features;
-    let Some(tokeniser) = &features.tokeniser else {
-        let longest = features
-            .longest
-            .map_or(String::new(), |longest| longest.to_string());
-        problems.require(
-            features.longest.is_none(),
+    match &config.features.tokeniser {
+        Some(tokeniser) => check_of_sequences(config, tokeniser, problems),
+        None => check_of_numbers(config, problems),
+    }
+}
+
+fn check_of_numbers(config: &Config, problems: &mut Problems) {
+    if let Some(longest) = config.features.longest {
+        problems.add(
             "features.longest",
             longest,
             "none without `features.tokeniser`: only sequences have a length",
         );
-        problems.require(
-            config.model.of_numbers(),
-            "model.kind",
-            format!("`{}` without `features.tokeniser`", config.model.name()),
-            "a kind for numeric features, such as `flow_matching`; this one is for sequences",
-        );
-        return;
-    };
+    }
+    problems.require(
+        config.model.of_numbers(),
+        "model.kind",
+        format!("`{}` without `features.tokeniser`", config.model.name()),
+        "a kind for numeric features, such as `flow_matching`; this one is for sequences",
+    );
+}
+
+fn check_of_sequences(config: &Config, tokeniser: &Tokeniser, problems: &mut Problems) {
+    let features = &config.features;
     if let Some(longest) = features.longest {
         problems.within("features.longest", longest, 1..=4096);
     }
-    let numbers = matches!(tokeniser, Tokeniser::Ids { .. });
-    let kind = format!("`{}`", config.model.name());
-    let dataset = format!("`{}`", features.dataset);
-    let files = config.features.file.to_string();
-    let compared = config.compared.to_string();
-    let memory = config.memory_mib.to_string();
-    // key, whether it applies to sequences, what was found, and what was expected
-    let settings = [
-        (
-            "model.kind",
-            config.model.of_sequences().is_some(),
-            kind.as_str(),
-            "`seqflow`, `gumbel_max` or `sequence_vae`, the kinds for sequences of tokens",
-        ),
-        (
-            "features.from",
-            features.from.is_none(),
-            "an artifact",
-            "a file of your own",
-        ),
-        (
-            "features.non_finite",
-            features.non_finite == NonFinite::Refuse,
-            "a rule for numbers",
-            "none: tokens are always finite",
-        ),
-        (
-            "features.dataset",
-            numbers || features.dataset == defaults::dataset(),
-            &dataset,
-            "none: a text file has no datasets; token numbers in an HDF5 file need `tokeniser: {kind: ids}`",
-        ),
-        (
-            "normalisation",
-            config.normalisation == NormalisationConfig::default(),
-            "a normalisation",
-            "none: embedded tokens have length 1",
-        ),
-        (
-            "rows",
-            config.rows == Rows::default(),
-            "a view of rows",
-            "none: a sequence is one point of all its tokens",
-        ),
-        (
-            "noise",
-            config.noise.is_none(),
-            "noise",
-            "none: the noise of tokens is `model.embedding.noise`",
-        ),
-        (
-            "condition",
-            config.condition.is_none(),
-            "a condition",
-            "none: flows over sequences are unconditional",
-        ),
-        (
-            "features.file",
-            !config.features.file.are_several(),
-            &files,
-            "one text file: join them",
-        ),
-        (
-            "compared",
-            config.compared == defaults::compared(),
-            &compared,
-            "none: samples are decoded and searched for in the data instead",
-        ),
-        (
-            "memory_mib",
-            config.memory_mib == defaults::memory_mib(),
-            &memory,
-            "none: sequences are kept in memory",
-        ),
-    ];
-    for (key, holds, found, expected) in settings {
+    let mut applies = |key: &str, holds: bool, found: &dyn Display, expected: &str| {
         let found = format!("{found} with `features.tokeniser`");
         problems.require(holds, key, found, expected);
-    }
+    };
+    applies(
+        "model.kind",
+        config.model.of_sequences().is_some(),
+        &format!("`{}`", config.model.name()),
+        "`seqflow`, `gumbel_max` or `sequence_vae`, the kinds for sequences of tokens",
+    );
+    let from_file = features.from.is_none();
+    applies(
+        "features.from",
+        from_file,
+        &"an artifact",
+        "a file of your own",
+    );
+    applies(
+        "features.non_finite",
+        features.non_finite == NonFinite::Refuse,
+        &"a rule for numbers",
+        "none: tokens are always finite",
+    );
+    applies(
+        "features.dataset",
+        matches!(tokeniser, Tokeniser::Ids { .. }) || features.dataset == defaults::dataset(),
+        &format!("`{}`", features.dataset),
+        "none: a text file has no datasets; token numbers in an HDF5 file need `tokeniser: {kind: ids}`",
+    );
+    applies(
+        "normalisation",
+        config.normalisation == NormalisationConfig::default(),
+        &"a normalisation",
+        "none: embedded tokens have length 1",
+    );
+    applies(
+        "rows",
+        config.rows == Rows::default(),
+        &"a view of rows",
+        "none: a sequence is one point of all its tokens",
+    );
+    let noise = "none: the noise of tokens is `model.embedding.noise`";
+    applies("noise", config.noise.is_none(), &"noise", noise);
+    applies(
+        "condition",
+        config.condition.is_none(),
+        &"a condition",
+        "none: flows over sequences are unconditional",
+    );
+    let is_one = !features.file.are_several();
+    applies(
+        "features.file",
+        is_one,
+        &features.file,
+        "one text file: join them",
+    );
+    applies(
+        "compared",
+        config.compared == defaults::compared(),
+        &config.compared,
+        "none: samples are decoded and searched for in the data instead",
+    );
+    applies(
+        "memory_mib",
+        config.memory_mib == defaults::memory_mib(),
+        &config.memory_mib,
+        "none: sequences are kept in memory",
+    );
     for (key, part) in [("held_out", &config.held_out), ("test", &config.test)] {
         for (name, given) in [
             ("dataset", part.dataset.is_some()),
             ("indices", part.indices.is_some()),
             ("file", part.file.is_some()),
         ] {
-            let found = "a part that is given with `features.tokeniser`";
             let expected = "`fraction`: parts are drawn with the seed";
-            problems.require(!given, &format!("{key}.{name}"), found, expected);
+            let found = "a part that is given";
+            applies(&format!("{key}.{name}"), !given, &found, expected);
         }
     }
 }

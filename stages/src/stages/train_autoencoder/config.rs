@@ -6,7 +6,7 @@ use crate::architectures::ArchitectureConfig;
 use crate::autoencoders::{LatentConfig, Reconstruction};
 use crate::data::{Binarise, DataConfig, PartConfig, check_memory, check_parts};
 use crate::posteriors::PosteriorConfig;
-use crate::problems::Problems;
+use crate::problems::{Problems, quoted};
 use crate::training::{MatmulPrecision, OptimiserConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -112,113 +112,109 @@ mod defaults {
 
 impl Config {
     /// Reports every value out of range.
-    pub(super) fn check_values(&self, problems: &mut Problems) {
+    pub(super) fn check_values(&self, p: &mut Problems) {
         let points = matches!(self.architecture, ArchitectureConfig::Points { .. });
-        problems.require(
-            self.data.is_some() != points,
-            "data",
-            if points { "data" } else { "nothing" },
-            if points {
-                "no data, since free points encode none (remove `data`)"
-            } else {
-                "`data: {file: ..., dataset: ...}` naming what to encode"
-            },
-        );
-        if let Some(data) = &self.data {
-            problems.section("data", |p| data.check(p));
-        }
-        check_parts(&self.held_out, &self.test, false, problems);
-        problems.require(
-            self.binarise.is_none() || self.data.is_some(),
-            "binarise",
-            "no data",
-            "data to make binary (remove `binarise`)",
-        );
-        problems.require(
-            self.binarise.is_none() || self.reconstruction != Reconstruction::DiscretisedLogistic,
-            "reconstruction",
-            "discretised_logistic with `binarise`",
-            "`bernoulli`, the likelihood of binary data",
-        );
-        problems.section("architecture", |p| self.architecture.check(p));
-        problems.section("latent", |p| self.latent.check(p));
-        problems.section("regulariser", |p| {
-            self.regulariser.kind().check(p);
-            (self.regulariser.kind()).check_latents(self.latent.shape(), p);
-            let rises_over = self.regulariser.kind().rises_over();
-            p.require(
-                rises_over < self.steps.max(1),
-                "warm_up_steps",
-                rises_over,
-                &format!("fewer than the {} steps of the training", self.steps),
-            );
-        });
-        problems.section("optimiser", |p| self.optimiser.check(p));
+        self.check_data(points, p);
+        p.section("architecture", |p| self.architecture.check(p));
+        p.section("latent", |p| self.latent.check(p));
+        p.section("regulariser", |p| self.check_regulariser(p));
+        p.section("optimiser", |p| self.optimiser.check(p));
         if let Some(fine_tune) = &self.fine_tune {
             let regularised = !matches!(self.regulariser, RegulariserConfig::None(_));
-            problems.section("fine_tune", |p| fine_tune.check(regularised, p));
-            problems.require(
-                !points,
-                "fine_tune",
-                "free points",
-                "an autoencoder of data, which another experiment has trained",
-            );
+            p.section("fine_tune", |p| fine_tune.check(regularised, p));
+            let expected = "an autoencoder of data, which another experiment has trained";
+            p.require(!points, "fine_tune", "free points", expected);
         }
-        self.posterior.check(self.latent.shape(), problems);
-        if self.regulariser.kind().needs_density() {
-            let kinds = PosteriorConfig::examples().into_iter();
-            let kinds = kinds.filter(|posterior| posterior.kind().has_density());
-            let kinds: Vec<String> = kinds.map(|kind| format!("`{}`", kind.name())).collect();
-            problems.require(
-                self.posterior.kind().has_density(),
-                "posterior.kind",
-                self.posterior.name(),
-                &format!(
-                    "{}: a KL divergence, or an entropy, needs a posterior with noise",
-                    either(&kinds)
-                ),
-            );
-        }
+        self.posterior.check(self.latent.shape(), p);
+        self.check_density(p);
         if points {
-            let kinds = RegulariserConfig::examples().into_iter();
-            let kinds = kinds.filter(|regulariser| regulariser.kind().follows_flow());
-            let following: Vec<String> = kinds.map(|kind| format!("`{}`", kind.name())).collect();
-            problems.require(
-                self.regulariser.kind().follows_flow(),
-                "regulariser.kind",
-                self.regulariser.name(),
-                &format!(
-                    "{}, which move free points towards the flow",
-                    either(&following)
-                ),
-            );
-            problems.require(
-                self.latent.top.is_none(),
-                "latent.top",
-                "a top level with free points",
-                "none (remove `top`): free points are not decoded",
-            );
-            problems.require(
-                self.latent.tokens == 1,
-                "latent.tokens",
-                self.latent.tokens,
-                "1 token for each free point",
-            );
+            self.check_points(p);
         }
-        problems.at_least("steps", self.steps, 1);
+        p.at_least("steps", self.steps, 1);
         // pairs of latents keep them apart: the target's median alone would attract a single one
         let compared = self.regulariser.kind().samples().is_some();
-        problems.at_least("batch", self.batch, if compared { 2 } else { 1 });
-        problems.at_least("evaluate_every", self.evaluate_every, 1);
-        check_memory(problems, self.memory_mib);
+        p.at_least("batch", self.batch, if compared { 2 } else { 1 });
+        p.at_least("evaluate_every", self.evaluate_every, 1);
+        check_memory(p, self.memory_mib);
     }
-}
 
-/// `names` as a list: `a`, `b` or `c`.
-fn either(names: &[String]) -> String {
-    match names {
-        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
-        _ => names.concat(),
+    fn check_data(&self, points: bool, p: &mut Problems) {
+        let (found, expected) = match points {
+            true => (
+                "data",
+                "no data, since free points encode none (remove `data`)",
+            ),
+            false => (
+                "nothing",
+                "`data: {file: ..., dataset: ...}` naming what to encode",
+            ),
+        };
+        p.require(self.data.is_some() != points, "data", found, expected);
+        if let Some(data) = &self.data {
+            p.section("data", |p| data.check(p));
+        }
+        check_parts(&self.held_out, &self.test, false, p);
+        if self.binarise.is_some() {
+            let expected = "data to make binary (remove `binarise`)";
+            p.require(self.data.is_some(), "binarise", "no data", expected);
+            p.require(
+                self.reconstruction != Reconstruction::DiscretisedLogistic,
+                "reconstruction",
+                "discretised_logistic with `binarise`",
+                "`bernoulli`, the likelihood of binary data",
+            );
+        }
+    }
+
+    fn check_regulariser(&self, p: &mut Problems) {
+        let kind = self.regulariser.kind();
+        kind.check(p);
+        kind.check_latents(self.latent.shape(), p);
+        let (steps, rises_over) = (self.steps, kind.rises_over());
+        let expected = format!("fewer than the {steps} steps of the training");
+        p.require(
+            rises_over < steps.max(1),
+            "warm_up_steps",
+            rises_over,
+            &expected,
+        );
+    }
+
+    /// A posterior without a density where the regulariser needs one.
+    fn check_density(&self, p: &mut Problems) {
+        if !self.regulariser.kind().needs_density() || self.posterior.kind().has_density() {
+            return;
+        }
+        let kinds = PosteriorConfig::examples().into_iter();
+        let kinds = kinds.filter(|posterior| posterior.kind().has_density());
+        let kinds = quoted(&kinds.map(|kind| kind.name()).collect::<Vec<_>>());
+        let expected =
+            format!("{kinds}: a KL divergence, or an entropy, needs a posterior with noise");
+        p.add("posterior.kind", self.posterior.name(), &expected);
+    }
+
+    /// What free points do not have.
+    fn check_points(&self, p: &mut Problems) {
+        if !self.regulariser.kind().follows_flow() {
+            let kinds = RegulariserConfig::examples().into_iter();
+            let kinds = kinds.filter(|regulariser| regulariser.kind().follows_flow());
+            let following = quoted(&kinds.map(|kind| kind.name()).collect::<Vec<_>>());
+            let expected = format!("{following}, which move free points towards the flow");
+            p.add("regulariser.kind", self.regulariser.name(), &expected);
+        }
+        p.require(
+            self.latent.top.is_none(),
+            "latent.top",
+            "a top level with free points",
+            "none (remove `top`): free points are not decoded",
+        );
+        let tokens = self.latent.tokens;
+        p.require(
+            tokens == 1,
+            "latent.tokens",
+            tokens,
+            "1 token for each free point",
+        );
     }
 }
 
