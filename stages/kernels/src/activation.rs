@@ -1,7 +1,7 @@
 //! SiLU, `silu(x) = x s(x)` with the logistic function s, GELU, `gelu(x) = x F(x)` with the normal distribution
 //! function F, and their derivatives.
 
-use crate::elementwise::{each, each_two};
+use crate::elementwise::{each, each_two, two_of_each};
 use crate::level::for_each_level;
 use std::mem::MaybeUninit;
 
@@ -84,20 +84,21 @@ fn normal_distribution(x: f32) -> (f32, f32) {
     (if x < 0.0 { tail } else { 1.0 - tail }, e)
 }
 
-for_each_level! {
-    fn gelu_chunk(x: &[f32], out: &mut [MaybeUninit<f32>]) {
-        for (out, &x) in out.iter_mut().zip(x) {
-            out.write(x * normal_distribution(x).0);
-        }
-    }
+/// GELU of `x`, to 1e-7 x.
+#[inline(always)]
+pub(crate) fn gelu_of(x: f32) -> f32 {
+    x * normal_distribution(x).0
 }
 
+/// 1 / sqrt(2 pi).
+const DENSITY: f32 = 0.398_942_3;
+
 for_each_level! {
-    fn gelu_gradient_chunk(x: &[f32], gradient: &[f32], out: &mut [MaybeUninit<f32>]) {
-        const DENSITY: f32 = 0.398_942_3; // 1 / sqrt(2 pi)
-        for ((out, &x), &g) in out.iter_mut().zip(x).zip(gradient) {
+    fn gelu_and_slope_chunk(x: &[f32], value: &mut [MaybeUninit<f32>], slope: &mut [MaybeUninit<f32>]) {
+        for ((value, slope), &x) in value.iter_mut().zip(slope).zip(x) {
             let (f, e) = normal_distribution(x);
-            out.write(g * (f + DENSITY * x * e));
+            value.write(x * f);
+            slope.write(f + DENSITY * x * e);
         }
     }
 }
@@ -128,14 +129,9 @@ pub fn silu_gradient(x: &[f32], gradient: &[f32]) -> Vec<f32> {
     each_two(x, gradient, silu_gradient_chunk)
 }
 
-/// GELU of each of `x`, to 1e-7 x.
-pub fn gelu(x: &[f32]) -> Vec<f32> {
-    each(x, gelu_chunk)
-}
-
-/// `gradient` times the derivative of GELU at each of `x`.
-pub fn gelu_gradient(x: &[f32], gradient: &[f32]) -> Vec<f32> {
-    each_two(x, gradient, gelu_gradient_chunk)
+/// GELU and its derivative at each of `x`.
+pub(crate) fn gelu_and_slope(x: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    two_of_each(x, gelu_and_slope_chunk)
 }
 
 #[cfg(test)]
@@ -174,8 +170,7 @@ mod tests {
             .step_by(every)
             .map(|i| i as f32 * 0.01)
             .collect();
-        let ones = vec![1.0; x.len()];
-        let (value, slope) = (gelu(&x), gelu_gradient(&x, &ones));
+        let (value, slope) = gelu_and_slope(&x);
         let density = |t: f64| (-0.5 * t * t).exp() / std::f64::consts::TAU.sqrt();
         for ((x, value), slope) in x.iter().zip(value).zip(slope) {
             let x = f64::from(*x);

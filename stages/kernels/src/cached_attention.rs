@@ -160,6 +160,7 @@ mod tests {
             tokens,
             heads,
             head_width,
+            temperature: 1.0,
         };
         let expected = whole.forward(&qkv);
         let mut cached = CachedAttention::new(points, heads, head_width);

@@ -15,6 +15,21 @@ pub(crate) fn each(x: &[f32], chunk: fn(&[f32], &mut [MaybeUninit<f32>])) -> Vec
     unsafe { out.written() }
 }
 
+/// An operation with two results that writes every element of both.
+type WithTwo = fn(&[f32], &mut [MaybeUninit<f32>], &mut [MaybeUninit<f32>]);
+
+/// As [`each`], with two results.
+pub(crate) fn two_of_each(x: &[f32], chunk: WithTwo) -> (Vec<f32>, Vec<f32>) {
+    let [mut a, mut b] = [(); 2].map(|()| Fresh::new(x.len()));
+    let out = (
+        a.room().par_chunks_mut(CHUNK),
+        b.room().par_chunks_mut(CHUNK),
+    );
+    (out.0, out.1, x.par_chunks(CHUNK)).for_each(|(a, b, x)| chunk(x, a, b));
+    // SAFETY: all three have the same length.
+    unsafe { (a.written(), b.written()) }
+}
+
 /// As [`each`], for two inputs.
 pub(crate) fn each_two(
     x: &[f32],

@@ -34,13 +34,13 @@ mod tangents;
 mod team;
 #[cfg(test)]
 mod tests;
+mod transformer;
 
-pub use activation::{gelu, gelu_gradient, silu, silu_gradient};
+pub use activation::{silu, silu_gradient};
 pub use adamw::{AdamW, Parameter, adamw, sums_of_squares};
 pub use allocator::keep_freed_memory;
 pub use attention::Attention;
 pub use block::{Block, BlockGradient, Kept};
-pub use cached_attention::CachedAttention;
 pub use convolution::{After, Convolution, Image, turn_images};
 pub use dense::{Room, covariances, multiply, small_factor, waves};
 pub use double::{Correlation, inner_products, weighted_correlations};
@@ -57,3 +57,6 @@ pub use matmul::{Matrix, Onto, product, product_bias_silu, product_plus_bias};
 pub use row_map::RowMap;
 pub use slope::slope_gradient;
 pub use tangents::Tangents;
+pub use transformer::{
+    CachedLayer, LayerGradient, LayerKept, Linear, Norm, Rotation, TransformerLayer,
+};

@@ -9,11 +9,13 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod block;
+mod dispatch;
 mod epilogue;
 mod kernel;
 mod left;
 mod matrix;
 mod number;
+mod packed;
 mod place;
 mod portable;
 #[cfg(target_arch = "x86_64")]
@@ -22,19 +24,18 @@ mod right;
 mod scratch;
 
 use crate::fresh::Fresh;
-use crate::level::Level;
 use crate::parallel::*;
 use crate::shared::Shared;
-use block::Block;
 pub(crate) use block::Target;
+use block::{Block, Finished};
+pub(crate) use dispatch::on_kernel;
 pub(crate) use epilogue::{AddBias, BiasSilu, Epilogue, Plain};
-pub(crate) use kernel::Kernel;
 pub use kernel::Onto;
+pub(crate) use kernel::{Kernel, OnKernel, Strided};
 pub(crate) use left::{Left, Part};
 pub use matrix::Matrix;
 pub(crate) use number::Number;
-#[cfg(target_arch = "x86_64")]
-use number::Vector as _;
+pub(crate) use packed::Packed;
 pub(crate) use place::{InOrder, Place, Run};
 pub(crate) use right::Right;
 use std::mem::MaybeUninit;
@@ -63,11 +64,27 @@ pub fn product_bias_silu(a: Matrix, b: Matrix, bias: &[f32], keep: bool) -> (Vec
 
 /// `epilogue(a b)`: a [m, k], b [k, n] -> [m, n] row-major. The order of an entry's sum depends on k only. Every
 /// entry is finished on return.
-pub(crate) fn matmul<E: Epilogue>(a: Matrix, b: Matrix, epilogue: &E) -> Vec<f32> {
-    let mut out = Fresh::new(a.rows * b.columns);
+pub(crate) fn matmul<R: Right, E: Epilogue>(a: Matrix, b: R, epilogue: &E) -> Vec<f32> {
+    let mut out = Fresh::new(a.rows * b.columns());
     fill(a, b, Shared::new(out.room()), InOrder, epilogue);
     // SAFETY: the blocks cover the product, and each writes all of its entries.
     unsafe { out.written() }
+}
+
+/// `sums += a b`: a [m, k], b [k, n], sums [m, n] row-major.
+pub(crate) fn add_product(a: Matrix, b: Matrix, sums: &mut [f32]) {
+    assert_eq!(sums.len(), a.rows * b.columns, "sums of another shape");
+    let sums = Target::over(sums, b.columns);
+    fill_parts(
+        a,
+        b,
+        1,
+        Target {
+            onto: Onto::Add,
+            ..sums
+        },
+        &Plain,
+    );
 }
 
 /// `a b` for products whose sums are longer than the number of entries: the sums are split into `parts` of about
@@ -116,13 +133,7 @@ pub(crate) fn fill_parts<T: Number, L: Left<T>, R: Right<T>, P: Place, E: Epilog
     target: Target<T, P>,
     epilogue: &E,
 ) {
-    let panel = match Level::get() {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => 2 * T::Avx512::LANES,
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => 2 * T::Avx2::LANES,
-        _ => 8,
-    };
+    let panel = T::panel();
     let (rows, depth, columns) = (a.rows(), a.columns(), b.columns());
     assert_eq!(depth, b.rows(), "inner dimensions differ");
     if rows == 0 || columns == 0 {
@@ -144,9 +155,16 @@ pub(crate) fn fill_parts<T: Number, L: Left<T>, R: Right<T>, P: Place, E: Epilog
         return;
     }
     let row_blocks = rows.div_ceil(ROWS);
+    if R::PACK_FIRST && row_blocks > 1 {
+        return fill_parts(a, &Packed::new(b), parts, target, epilogue);
+    }
     let panels = columns.div_ceil(panel);
     // enough tasks for all threads, each as wide as possible
-    let groups = (2 * threads()).div_ceil(parts * row_blocks).min(panels);
+    let tasks = match threads() {
+        1 => 1,
+        threads => 2 * threads,
+    };
+    let groups = tasks.div_ceil(parts * row_blocks).min(panels);
     let group = panels.div_ceil(groups) * panel;
     Numbers(parts * row_blocks * groups).for_each(|task| {
         let (part, task) = (task / (row_blocks * groups), task % (row_blocks * groups));
@@ -162,13 +180,12 @@ pub(crate) fn fill_parts<T: Number, L: Left<T>, R: Right<T>, P: Place, E: Epilog
             target,
             offset: part * rows * target.stride,
         };
-        T::with_scratch(|scratch| match Level::get() {
-            // SAFETY: the level guarantees that the processor has these instructions.
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { avx512::run(block, epilogue, scratch) },
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { avx2::run(block, epilogue, scratch) },
-            _ => portable::run(block, epilogue, scratch),
+        T::with_scratch(|scratch| {
+            on_kernel(Finished {
+                block,
+                epilogue,
+                scratch,
+            })
         });
     });
 }
@@ -182,7 +199,7 @@ mod tests {
     fn products_are_those_of_double_precision_in_every_layout() {
         let sizes: &[[usize; 3]] = match cfg!(miri) {
             // two blocks of rows, two parts of the sums, whole and partial panels
-            true => &[[1, 1, 1], [3, 5, 2], [9, 4, 24], [257, 3, 9], [4, 515, 8]],
+            true => &[[1, 1, 1], [3, 5, 2], [9, 4, 24], [257, 3, 9], [5, 515, 8]],
             false => &[
                 [1, 1, 1],
                 [3, 5, 2],

@@ -4,6 +4,7 @@
 //! `exec` while kernels run: its child would wait for helpers that it does not have.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -59,11 +60,17 @@ static TEAM: Team = Team {
     panicked: Mutex::new(None),
 };
 
-/// Number of threads that share the work.
+thread_local! {
+    /// Whether this thread is at a task of shared work.
+    static AT_WORK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Number of threads that share the work: inside a task, the one.
 pub(crate) fn threads() -> usize {
-    match cfg!(miri) {
-        true => 2, // as many tasks as with two threads
-        false => rayon::current_num_threads(),
+    match (AT_WORK.get(), cfg!(miri)) {
+        (true, _) => 1,
+        (false, true) => 2, // as many tasks as with two threads
+        (false, false) => rayon::current_num_threads(),
     }
 }
 
@@ -120,6 +127,7 @@ impl Team {
 
     /// Takes portions until none is left. A panic is kept and ends the work.
     fn take_part(&self, work: Work) {
+        AT_WORK.set(true);
         let done = catch_unwind(AssertUnwindSafe(|| {
             loop {
                 let first = self.next.fetch_add(work.portion, Ordering::Relaxed);
@@ -131,6 +139,7 @@ impl Team {
                 unsafe { (*work.task)(first..last) };
             }
         }));
+        AT_WORK.set(false);
         if let Err(said) = done {
             self.next.store(work.count, Ordering::Relaxed);
             lock(&self.panicked).get_or_insert(said);

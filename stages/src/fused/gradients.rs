@@ -2,19 +2,20 @@
 
 use super::flex::{dims, tensor, values, whole};
 use super::operations::{
-    FusedOperations, attention, block, linear_silu, lstm, lstm_states, matrix, norm, normed,
+    FusedOperations, block, linear_silu, lstm, lstm_states, matrix, norm, normed,
 };
+use super::transformer::{LayerTensors, Pass, layer};
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 use latent_align_kernels::{
-    Kept, LstmKept, Matrix, Moments, RowMap, bernoulli_by_data, bernoulli_by_logit, gated_by_gate,
-    gated_by_value, gelu_gradient, layer_norm_gradient, product, side_by_side, silu_gradient,
+    Kept, LayerKept, LstmKept, Matrix, Moments, RowMap, bernoulli_by_data, bernoulli_by_logit,
+    gated_by_gate, gated_by_value, layer_norm_gradient, product, side_by_side, silu_gradient,
     slope_gradient, sum_of_rows,
 };
 use std::sync::Arc;
@@ -58,10 +59,6 @@ impl<C: CheckpointStrategy> FusedOperations for Autodiff<Flex, C> {
         elementwise::<C>(x, Flex::fused_silu, silu_gradient)
     }
 
-    fn fused_gelu(x: Node) -> Node {
-        elementwise::<C>(x, Flex::fused_gelu, gelu_gradient)
-    }
-
     fn fused_gated(value: Node, gate: Node) -> Node {
         pairwise::<C>(
             [value, gate],
@@ -78,17 +75,25 @@ impl<C: CheckpointStrategy> FusedOperations for Autodiff<Flex, C> {
         )
     }
 
-    fn fused_attention(qkv: Node, tokens: usize, heads: usize) -> Node {
-        let (qkv, node) = qkv.into_parts();
-        let qkv = whole(qkv);
-        let out = Flex::fused_attention(qkv.clone(), tokens, heads);
-        match AttentionGradient
-            .prepare::<C>([node])
-            .compute_bound()
-            .stateful()
-        {
-            OpsKind::Tracked(node) => node.finish((qkv, tokens, heads), out),
-            OpsKind::UnTracked(node) => node.finish(out),
+    fn fused_transformer_layer(h: Node, weights: LayerTensors<Self>, pass: Arc<Pass>) -> Node {
+        let ((h, h_node), weights) = (h.into_parts(), weights.all().map(|of| of.into_parts()));
+        let h = whole(h);
+        let mut nodes = vec![h_node];
+        let weights = weights.map(|(weight, node)| {
+            nodes.push(node);
+            whole(weight)
+        });
+        let nodes: [NodeGuard; 13] = nodes.try_into().expect("of h and 12 weights");
+        match LayerGradient.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(node) => {
+                let (out, kept) = layer(&weights, &pass).forward_keeping(values(&h));
+                let out = tensor(out, dims(&h));
+                node.finish((h, weights, pass, Arc::new(kept)), out)
+            }
+            OpsKind::UnTracked(node) => {
+                let out = layer(&weights, &pass).forward(values(&h));
+                node.finish(tensor(out, dims(&h)))
+            }
         }
     }
 
@@ -324,20 +329,38 @@ impl Backward<Flex, 2> for PairwiseGradient {
     }
 }
 
-/// Of causal attention.
+/// Of a transformer layer.
 #[derive(Debug)]
-struct AttentionGradient;
+struct LayerGradient;
 
-impl Backward<Flex, 1> for AttentionGradient {
-    type State = (FlexTensor, usize, usize);
+impl Backward<Flex, 13> for LayerGradient {
+    type State = (FlexTensor, [FlexTensor; 12], Arc<Pass>, Arc<LayerKept>);
 
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 13>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dout = whole(grads.consume::<Flex>(&ops.node));
-        let (qkv, tokens, heads) = ops.state;
-        if let [Some(node)] = ops.parents {
-            let of = attention(&qkv, tokens, heads);
-            let dqkv = of.gradient(values(&qkv), values(&dout));
-            grads.register::<Flex>(node.id, tensor(dqkv, dims(&qkv)));
+        let (h, weights, pass, kept) = ops.state;
+        let [of_h, of_weights @ ..] = ops.parents.map(|node| node.map(|node| node.id));
+        let wanted = of_weights.iter().any(Option::is_some);
+        let layer = layer(&weights, &pass);
+        let (dh, gradient) = layer.gradient(values(&h), &kept, values(&dout), wanted);
+        if let Some(node) = of_h {
+            grads.register::<Flex>(node, tensor(dh, dims(&h)));
+        }
+        register_weights(of_weights, gradient.into_iter().flatten(), &weights, grads);
+    }
+}
+
+/// Registers the gradients of weights where they are wanted.
+fn register_weights<const N: usize>(
+    nodes: [Option<NodeId>; N],
+    gradients: impl IntoIterator<Item = Vec<f32>>,
+    weights: &[FlexTensor; N],
+    grads: &mut Gradients,
+) {
+    for ((node, gradient), of) in nodes.into_iter().zip(gradients).zip(weights) {
+        if let Some(node) = node {
+            let shape = of.layout().shape().clone();
+            grads.register::<Flex>(node, tensor(gradient, shape));
         }
     }
 }
@@ -426,20 +449,15 @@ impl Backward<Flex, 8> for BlockGradient {
     fn backward(self, ops: Ops<Self::State, 8>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dout = whole(grads.consume::<Flex>(&ops.node));
         let (h, others, kept) = ops.state;
-        let [of_h, of_others @ ..] = ops.parents;
+        let [of_h, of_others @ ..] = ops.parents.map(|node| node.map(|node| node.id));
         let kept = Arc::unwrap_or_clone(kept);
         let wanted = of_others.iter().any(Option::is_some);
         let (dh, gradient) = block(&others).gradient(values(&h), kept, values(&dout), wanted);
         if let Some(node) = of_h {
-            grads.register::<Flex>(node.id, tensor(dh, dims(&h)));
+            grads.register::<Flex>(node, tensor(dh, dims(&h)));
         }
         let Some(g) = gradient else { return };
         let gradients = [g.modulation, g.gamma, g.beta, g.w1, g.b1, g.w2, g.b2];
-        for ((node, gradient), of) in of_others.into_iter().zip(gradients).zip(&others) {
-            if let Some(node) = node {
-                let shape = of.layout().shape().clone();
-                grads.register::<Flex>(node.id, tensor(gradient, shape));
-            }
-        }
+        register_weights(of_others, gradients, &others, grads);
     }
 }

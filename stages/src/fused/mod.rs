@@ -11,18 +11,20 @@ mod images;
 mod operations;
 pub mod plain;
 mod tangents;
+mod transformer;
 mod weights;
 
-use crate::tensors::from_f32;
 use burn::backend::Dispatch;
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 pub use flex::{flex_mut, flex_ref, flex_refs, is_fused};
 pub use images::{channels_first, channels_last, convolution, transposed_convolution};
-use latent_align_kernels as kernels;
 pub use latent_align_kernels::RowMap;
 use operations::FusedOperations;
 pub use tangents::{block_tangents, block_trace, modulated_norm_tangents, without_graph};
+pub use transformer::{
+    LayerReader, LayerWeights, LinearWeights, NormWeights, Pass, transformer_layer,
+};
 pub use weights::{BlockWeights, NORM_EPSILON};
 
 /// `x weight + bias`: x [n, in], weight [in, out], bias `[out]`.
@@ -69,14 +71,6 @@ pub fn silu(x: Tensor<2>) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_silu(x.into_dispatch()))
 }
 
-/// GELU of `x` [n, width].
-pub fn gelu(x: Tensor<2>) -> Tensor<2> {
-    if !is_fused(&x) {
-        return plain::gelu(x);
-    }
-    Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_gelu(x.into_dispatch()))
-}
-
 /// `value s(gate)` with the logistic function s; both are [n, width].
 pub fn gated(value: Tensor<2>, gate: Tensor<2>) -> Tensor<2> {
     if !is_fused(&value) {
@@ -97,33 +91,6 @@ pub fn bernoulli(logit: Tensor<2>, data: Tensor<2>) -> Tensor<2> {
         logit.into_dispatch(),
         data.into_dispatch(),
     ))
-}
-
-/// Causal attention output [n tokens, C] for points of `tokens` tokens, from queries, keys and values `qkv` [n
-/// tokens, 3 C], each ordered by head, then head width.
-pub fn attention(qkv: Tensor<2>, tokens: usize, heads: usize) -> Tensor<2> {
-    if !is_fused(&qkv) {
-        return plain::attention(qkv, tokens, heads);
-    }
-    Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_attention(
-        qkv.into_dispatch(),
-        tokens,
-        heads,
-    ))
-}
-
-/// [`attention`] output [n m, C] of m more tokens of n points, `qkv` [n m, 3 C], which see those in `cache` and become
-/// part of it; logits are divided by `temperature`. On the CPU, without gradients.
-pub fn cached_attention(
-    qkv: Tensor<2>,
-    cache: &mut kernels::CachedAttention,
-    temperature: f64,
-) -> Tensor<2> {
-    let ([rows, width], device) = (qkv.dims(), qkv.device());
-    let out = flex_ref(qkv.flatten(0, 1), |qkv| {
-        cache.forward(qkv, temperature as f32)
-    });
-    from_f32(out, [rows, width / 3], &device)
 }
 
 /// h and c [T n, 2 C] of an LSTM after each of T positions, from the input's contributions to its gates `gates` [T
@@ -340,20 +307,83 @@ mod tests {
         );
     }
 
+    /// A layer over C = 12 channels: h and the weights, as matrices.
+    fn of_layer(rows: usize, device: &Device) -> [Tensor<2>; 13] {
+        let c = 12;
+        let each = [
+            ("h", [rows, c]),
+            ("gamma1", [1, c]),
+            ("beta1", [1, c]),
+            ("qkv", [c, 3 * c]),
+            ("qkv bias", [1, 3 * c]),
+            ("projection", [c, c]),
+            ("projection bias", [1, c]),
+            ("gamma2", [1, c]),
+            ("beta2", [1, c]),
+            ("fc1", [c, 20]),
+            ("fc1 bias", [1, 20]),
+            ("fc2", [20, c]),
+            ("fc2 bias", [1, c]),
+        ];
+        each.map(|(name, dims)| draw::<2>(name, dims, device).mul_scalar(0.5))
+    }
+
+    fn layer_weights(weights: [Tensor<2>; 12]) -> LayerWeights {
+        let [g1, b1, qkv, bq, projection, bp, g2, b2, fc1, bf1, fc2, bf2] = weights;
+        let norm = |gamma, beta| NormWeights {
+            gamma: vector(gamma),
+            beta: vector(beta),
+        };
+        let linear = |weight, bias| LinearWeights {
+            weight,
+            bias: vector(bias),
+        };
+        LayerWeights {
+            norm1: norm(g1, b1),
+            qkv: linear(qkv, bq),
+            projection: linear(projection, bp),
+            norm2: norm(g2, b2),
+            fc1: linear(fc1, bf1),
+            fc2: linear(fc2, bf2),
+        }
+    }
+
+    /// Red where a term of a gradient is left out, or belongs to another weight, part of the points or dropout.
     #[test]
-    fn gelu_and_attention_have_the_gradients_of_autodiff() {
+    fn a_transformer_layer_has_the_gradients_of_autodiff() {
         let device = Device::flex().autodiff();
-        check(
-            [draw("x", [50, 37], &device)],
-            |[x]| gelu(x),
-            |[x]| plain::gelu(x),
-        );
-        for (points, tokens, heads, width) in [(3, 7, 2, 5), (20, 1, 1, 8), (2, 33, 3, 16)] {
-            check(
-                [draw("qkv", [points * tokens, 3 * heads * width], &device)],
-                |[qkv]| attention(qkv, tokens, heads),
-                |[qkv]| plain::attention(qkv, tokens, heads),
-            );
+        for (points, tokens, heads) in [(3, 7, 2), (70, 1, 1), (2, 33, 3), (60, 5, 1)] {
+            for dropout in [false, true] {
+                let rows = points * tokens;
+                let masks = ["a", "b"].map(|name| Streams::new(8).normal(name, 0, rows * 12));
+                let pass = Pass {
+                    tokens,
+                    heads,
+                    temperature: 1.5,
+                    rotation: None,
+                    dropout: dropout.then(|| masks.clone()),
+                };
+                let plainly = |[h, weights @ ..]: [Tensor<2>; 13]| {
+                    let mut masks = masks.iter();
+                    plain::transformer_layer(
+                        h,
+                        layer_weights(weights),
+                        |qkv| plain::attention(qkv, tokens, heads, 1.5),
+                        |x| match masks.next().filter(|_| dropout) {
+                            None => x,
+                            Some(mask) => {
+                                let mask = from_f32(mask.clone(), x.dims(), &x.device());
+                                x.clone() * mask.cast(x.dtype())
+                            }
+                        },
+                    )
+                };
+                check(
+                    of_layer(rows, &device),
+                    |[h, weights @ ..]| transformer_layer(h, layer_weights(weights), pass.clone()),
+                    plainly,
+                );
+            }
         }
     }
 

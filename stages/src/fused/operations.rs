@@ -1,14 +1,16 @@
 //! The operations that Burn dispatches: forward passes on CPU tensors.
 
 use super::flex::{dims, tensor, values, whole};
+use super::transformer::{LayerTensors, Pass, layer};
 use super::weights::NORM_EPSILON;
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Flex, backend_extension};
 use latent_align_kernels::{
-    Attention, Block, LayerNorm, Lstm, LstmKept, Matrix, Moments, RowMap, bernoulli, gated, gelu,
-    layer_norm, product_bias_silu, product_plus_bias, silu,
+    Block, LayerNorm, Lstm, LstmKept, Matrix, Moments, RowMap, bernoulli, gated, layer_norm,
+    product_bias_silu, product_plus_bias, silu,
 };
+use std::sync::Arc;
 
 /// See the functions of the same names in [`super`].
 #[backend_extension(Autodiff, Flex)]
@@ -30,17 +32,18 @@ pub trait FusedOperations: Backend {
     /// SiLU.
     fn fused_silu(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// GELU.
-    fn fused_gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
-
     /// A gate.
     fn fused_gated(value: FloatTensor<Self>, gate: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// Bernoulli losses.
     fn fused_bernoulli(logit: FloatTensor<Self>, data: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// Causal attention over points of `tokens`.
-    fn fused_attention(qkv: FloatTensor<Self>, tokens: usize, heads: usize) -> FloatTensor<Self>;
+    /// A transformer layer.
+    fn fused_transformer_layer(
+        h: FloatTensor<Self>,
+        #[extension_type] weights: LayerTensors<Self>,
+        pass: Arc<Pass>,
+    ) -> FloatTensor<Self>;
 
     /// An LSTM.
     fn fused_lstm(
@@ -93,11 +96,6 @@ impl FusedOperations for Flex {
         tensor(silu(values(&x)), dims(&x))
     }
 
-    fn fused_gelu(x: FlexTensor) -> FlexTensor {
-        let x = whole(x);
-        tensor(gelu(values(&x)), dims(&x))
-    }
-
     fn fused_gated(value: FlexTensor, gate: FlexTensor) -> FlexTensor {
         let (value, gate) = (whole(value), whole(gate));
         tensor(gated(values(&value), values(&gate)), dims(&value))
@@ -108,11 +106,13 @@ impl FusedOperations for Flex {
         tensor(bernoulli(values(&logit), values(&data)), dims(&logit))
     }
 
-    fn fused_attention(qkv: FlexTensor, tokens: usize, heads: usize) -> FlexTensor {
-        let qkv = whole(qkv);
-        let [rows, columns] = dims(&qkv);
-        let out = attention(&qkv, tokens, heads).forward(values(&qkv));
-        tensor(out, [rows, columns / 3])
+    fn fused_transformer_layer(
+        h: FlexTensor,
+        weights: LayerTensors<Self>,
+        pass: Arc<Pass>,
+    ) -> FlexTensor {
+        let (h, weights) = (whole(h), weights.all().map(whole));
+        tensor(layer(&weights, &pass).forward(values(&h)), dims(&h))
     }
 
     fn fused_lstm(gates: FlexTensor, weight: FlexTensor, begin: FlexTensor) -> FlexTensor {
@@ -167,16 +167,6 @@ pub(super) fn linear_silu(
 pub(super) fn matrix(tensor: &FlexTensor) -> Matrix<'_> {
     let [rows, columns] = dims(tensor);
     Matrix::new(values(tensor), rows, columns)
-}
-
-/// Attention over queries, keys and values [n tokens, 3 C].
-pub(super) fn attention(qkv: &FlexTensor, tokens: usize, heads: usize) -> Attention {
-    let [_, columns] = dims(qkv);
-    Attention {
-        tokens,
-        heads,
-        head_width: columns / (3 * heads),
-    }
 }
 
 /// An LSTM with initial state `begin` [n, 2 C].

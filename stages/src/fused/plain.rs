@@ -1,6 +1,7 @@
 //! The same in plain Burn operations: used on other devices and element types, and to check the fused ones.
 
 use super::halving::{KERNEL, PADDING, STRIDE};
+use super::transformer::{LayerWeights, LinearWeights, NormWeights};
 use super::weights::{BlockWeights, NORM_EPSILON};
 use crate::tensors::from_f32;
 use burn::tensor::activation;
@@ -56,11 +57,6 @@ pub fn silu(x: Tensor<2>) -> Tensor<2> {
     activation::silu(x)
 }
 
-/// As [`super::gelu`].
-pub fn gelu(x: Tensor<2>) -> Tensor<2> {
-    activation::gelu(x)
-}
-
 /// As [`super::gated`].
 pub fn gated(value: Tensor<2>, gate: Tensor<2>) -> Tensor<2> {
     value * activation::sigmoid(gate)
@@ -71,13 +67,32 @@ pub fn bernoulli(logit: Tensor<2>, data: Tensor<2>) -> Tensor<2> {
     activation::softplus(logit.clone(), 1.0) - data * logit
 }
 
-/// As [`super::attention`].
-pub fn attention(qkv: Tensor<2>, tokens: usize, heads: usize) -> Tensor<2> {
+/// A layer over tokens `h` [rows, C], as [`super::transformer_layer`]: `attend` maps queries, keys and values
+/// [rows, 3 C] to [rows, C]; `dropped` is dropout.
+pub fn transformer_layer(
+    h: Tensor<2>,
+    weights: LayerWeights,
+    attend: impl FnOnce(Tensor<2>) -> Tensor<2>,
+    mut dropped: impl FnMut(Tensor<2>) -> Tensor<2>,
+) -> Tensor<2> {
+    let norm = |x: Tensor<2>, of: NormWeights| {
+        standardise(x).0 * of.gamma.unsqueeze() + of.beta.unsqueeze()
+    };
+    let linear = |x, of: LinearWeights| linear(x, of.weight, of.bias);
+    let attended = attend(linear(norm(h.clone(), weights.norm1), weights.qkv));
+    let h = h + dropped(linear(attended, weights.projection));
+    let inner = activation::gelu(linear(norm(h.clone(), weights.norm2), weights.fc1));
+    h + dropped(linear(inner, weights.fc2))
+}
+
+/// Causal attention output [n tokens, C] for points of `tokens` tokens, from queries, keys and values `qkv` [n
+/// tokens, 3 C], each ordered by head, then head width; logits are divided by `temperature`.
+pub fn attention(qkv: Tensor<2>, tokens: usize, heads: usize, temperature: f64) -> Tensor<2> {
     let [rows, columns] = qkv.dims();
     let (n, width) = (rows / tokens, columns / (3 * heads));
     let parts = qkv.reshape([n, tokens, 3 * heads, width]).swap_dims(1, 2);
     let part = |i: usize| parts.clone().narrow(1, i * heads, heads); // [n, heads, tokens, width]
-    let seen = attend(part(0), part(1), part(2), 1.0);
+    let seen = attend(part(0), part(1), part(2), temperature);
     seen.swap_dims(1, 2).reshape([rows, heads * width])
 }
 

@@ -1,14 +1,8 @@
 //! AVX-512: 8 rows of two vectors in 16 of 32 registers.
 
-use super::block::Block;
-use super::epilogue::Epilogue;
-use super::kernel::{Kernel, Onto, Strided};
-use super::left::Left;
+use super::kernel::{Kernel, OnKernel, Onto, Strided};
 use super::number::{Number, Vector};
-use super::place::Place;
 use super::registers::{self, vector};
-use super::right::Right;
-use super::scratch::Scratch;
 use std::arch::x86_64::*;
 
 /// See the module documentation.
@@ -127,16 +121,12 @@ unsafe fn transpose(from: *const f32, from_stride: usize, into: *mut f32, into_s
     }
 }
 
-/// Computes a block.
+/// Runs `work`.
 ///
 /// # Safety
 /// The processor must have AVX-512 F, VL, DQ and BW.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
-pub(super) unsafe fn run<T: Number, L: Left<T>, R: Right<T>, P: Place, E: Epilogue<T>>(
-    block: Block<T, L, R, P>,
-    epilogue: &E,
-    scratch: &mut Scratch<T>,
-) {
+pub(super) unsafe fn run<T: Number, W: OnKernel<T>>(work: W) {
     // SAFETY: required of the caller.
-    unsafe { block.compute::<Avx512, E>(epilogue, scratch) }
+    unsafe { work.run::<Avx512>() }
 }

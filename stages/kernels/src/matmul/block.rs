@@ -1,7 +1,7 @@
 //! Computes a block of a product: packs its operands and calls the innermost loops.
 
 use super::epilogue::Epilogue;
-use super::kernel::{Kernel, Onto};
+use super::kernel::{Kernel, OnKernel, Onto};
 use super::left::Left;
 use super::number::Number;
 use super::place::{InOrder, Place, each};
@@ -63,6 +63,23 @@ pub(super) struct Block<'a, T: Copy, L, R, P> {
     pub(super) offset: usize,
 }
 
+/// A block, and what happens to its entries once they are finished.
+pub(super) struct Finished<'a, T: Copy, L, R, P, E> {
+    pub(super) block: Block<'a, T, L, R, P>,
+    pub(super) epilogue: &'a E,
+    pub(super) scratch: &'a mut Scratch<T>,
+}
+
+impl<T: Number, L: Left<T>, R: Right<T>, P: Place, E: Epilogue<T>> OnKernel<T>
+    for Finished<'_, T, L, R, P, E>
+{
+    #[inline(always)]
+    unsafe fn run<K: Kernel<T>>(self) {
+        // SAFETY: required of the caller.
+        unsafe { self.block.compute::<K, E>(self.epilogue, self.scratch) }
+    }
+}
+
 impl<T: Number, L: Left<T>, R: Right<T>, P: Place> Block<'_, T, L, R, P> {
     /// Computes the block. Must be inlined into a function compiled with the instructions of `K`.
     ///
@@ -101,8 +118,7 @@ impl<T: Number, L: Left<T>, R: Right<T>, P: Place> Block<'_, T, L, R, P> {
                 }
                 // packing pays where many rows of a pass by
                 let few = rows.len() <= FEW * K::ROWS && columns == K::COLUMNS;
-                let in_place = few.then(|| self.b.in_place(start, column)).flatten();
-                let (b, b_stride) = match in_place {
+                let (b, b_stride) = match self.b.in_place::<K>(start, column, few) {
                     Some(at) => at,
                     None => {
                         scratch.b.resize(T::DEPTH * K::COLUMNS, T::default());

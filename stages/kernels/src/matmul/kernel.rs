@@ -5,9 +5,18 @@ use super::number::Number;
 /// Layout of rows of a: entry (i, p) is at `start + i row_stride + p column_stride`.
 #[derive(Clone, Copy)]
 pub(crate) struct Strided<T> {
-    pub(super) start: *const T,
-    pub(super) row_stride: usize,
-    pub(super) column_stride: usize,
+    pub(crate) start: *const T,
+    pub(crate) row_stride: usize,
+    pub(crate) column_stride: usize,
+}
+
+/// Work done by the innermost loops.
+pub(crate) trait OnKernel<T: Number = f32> {
+    /// Must be inlined into a function compiled with the instructions of `K`.
+    ///
+    /// # Safety
+    /// The processor must have these instructions.
+    unsafe fn run<K: Kernel<T>>(self);
 }
 
 /// What becomes of the entries where a product goes.

@@ -25,6 +25,12 @@ pub(crate) trait Left<T: Number = f32>: Copy + Sync {
     ) -> Part<T>;
 }
 
+/// Bytes between rows from which on they are copied next to each other: rows a power of two apart would share few
+/// lines of the cache.
+const APART: usize = 2048;
+/// Bytes between the copies beyond their length.
+const PADDING: usize = 64;
+
 impl<T: Number> Left<T> for Matrix<'_, T> {
     fn rows(&self) -> usize {
         self.rows
@@ -34,7 +40,8 @@ impl<T: Number> Left<T> for Matrix<'_, T> {
         self.columns
     }
 
-    /// A transposed matrix is packed, since its entries are far apart; contiguous rows are read in place.
+    /// A transposed matrix is packed, since its entries are far apart; rows are read in place if they are near each
+    /// other.
     #[inline(always)]
     unsafe fn part<K: Kernel<T>>(
         &self,
@@ -44,6 +51,21 @@ impl<T: Number> Left<T> for Matrix<'_, T> {
         packed: &mut Vec<T>,
     ) -> Part<T> {
         let values = self.values.as_ptr();
+        let size = size_of::<T>();
+        if self.column_stride == 1 && rows.len() > K::ROWS && self.row_stride * size >= APART {
+            let row_stride = length + PADDING / size;
+            packed.resize(packed.len().max(rows.len() * row_stride), T::default());
+            for (row, into) in rows.zip(packed.chunks_exact_mut(row_stride)) {
+                let from = &self.values[row * self.row_stride + start..][..length];
+                into[..length].copy_from_slice(from);
+            }
+            return Part {
+                start: packed.as_ptr(),
+                row_stride,
+                column_stride: 1,
+                group: None,
+            };
+        }
         if self.row_stride != 1 || self.column_stride == 1 {
             let offset = rows.start * self.row_stride + start * self.column_stride;
             return Part {

@@ -1,6 +1,7 @@
 //! The numbers that matrices are made of.
 
 use super::scratch::Scratch;
+use crate::level::Level;
 use std::cell::RefCell;
 use std::ops::{Add, AddAssign, Mul, Sub};
 
@@ -23,6 +24,17 @@ pub(crate) trait Number:
     type Avx512: Vector<Number = Self>;
     /// Maximum length of a sum computed in one go.
     const DEPTH: usize;
+
+    /// Columns of a product that are held in registers.
+    fn panel() -> usize {
+        match Level::get() {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => 2 * Self::Avx512::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => 2 * Self::Avx2::LANES,
+            _ => 8,
+        }
+    }
 
     /// Calls `with` with this thread's buffers for packed operands.
     fn with_scratch(with: impl FnOnce(&mut Scratch<Self>));

@@ -1,16 +1,10 @@
 //! Plain Rust: 4 x 8 entries in registers.
 
-use super::block::Block;
-use super::epilogue::Epilogue;
 use super::kernel::{Kernel, Onto, Strided};
-use super::left::Left;
 use super::number::Number;
-use super::place::Place;
-use super::right::Right;
-use super::scratch::Scratch;
 
 /// See the module documentation.
-struct Portable;
+pub(super) struct Portable;
 
 impl<T: Number> Kernel<T> for Portable {
     const ROWS: usize = 4;
@@ -50,14 +44,4 @@ impl<T: Number> Kernel<T> for Portable {
             }
         }
     }
-}
-
-/// Computes a block.
-pub(super) fn run<T: Number, L: Left<T>, R: Right<T>, P: Place, E: Epilogue<T>>(
-    block: Block<T, L, R, P>,
-    epilogue: &E,
-    scratch: &mut Scratch<T>,
-) {
-    // SAFETY: no special instructions are needed.
-    unsafe { block.compute::<Portable, E>(epilogue, scratch) }
 }

@@ -2,6 +2,7 @@
 
 use super::kernel::{Onto, Strided};
 use super::number::Vector;
+use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
 /// The intrinsics of a vector.
 macro_rules! vector {
@@ -93,6 +94,9 @@ unsafe fn rows_of<V: Vector, const ROWS: usize>(
     // SAFETY: required of the caller.
     unsafe {
         let mut sums = [[V::zero(); 2]; ROWS];
+        for i in 0..ROWS {
+            _mm_prefetch::<_MM_HINT_T0>(out.add(i * out_stride).cast());
+        }
         let (mut at, mut b) = (a.start, b);
         for _ in 0..depth {
             let (left, right) = (V::load(b), V::load(b.add(V::LANES)));

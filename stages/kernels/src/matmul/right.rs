@@ -6,12 +6,21 @@ use super::number::Number;
 
 /// A matrix [rows, columns] that need not be stored as such.
 pub(crate) trait Right<T: Number = f32>: Copy + Sync {
+    /// Whether it is packed before the product if several blocks of rows read it.
+    const PACK_FIRST: bool = false;
+
     fn rows(&self) -> usize;
 
     fn columns(&self) -> usize;
 
-    /// Entry (`row`, `column`) and the distance between rows, if entries of a row are next to each other.
-    fn in_place(&self, _row: usize, _column: usize) -> Option<(*const T, usize)> {
+    /// Entry (`row`, `column`) and the distance between rows, if the panel that starts there is best read where it is:
+    /// `few` rows of the left operand pass by, or it is packed already.
+    fn in_place<K: Kernel<T>>(
+        &self,
+        _row: usize,
+        _column: usize,
+        _few: bool,
+    ) -> Option<(*const T, usize)> {
         None
     }
 
@@ -31,6 +40,8 @@ pub(crate) trait Right<T: Number = f32>: Copy + Sync {
 }
 
 impl<T: Number> Right<T> for Matrix<'_, T> {
+    const PACK_FIRST: bool = true;
+
     fn rows(&self) -> usize {
         self.rows
     }
@@ -40,9 +51,14 @@ impl<T: Number> Right<T> for Matrix<'_, T> {
     }
 
     #[inline(always)]
-    fn in_place(&self, row: usize, column: usize) -> Option<(*const T, usize)> {
+    fn in_place<K: Kernel<T>>(
+        &self,
+        row: usize,
+        column: usize,
+        few: bool,
+    ) -> Option<(*const T, usize)> {
         let entry = || self.values[row * self.row_stride + column..].as_ptr();
-        (self.column_stride == 1).then(|| (entry(), self.row_stride))
+        (few && self.column_stride == 1).then(|| (entry(), self.row_stride))
     }
 
     #[inline(always)]

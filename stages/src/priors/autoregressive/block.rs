@@ -12,7 +12,7 @@ use super::affine::Affine;
 use super::design::{BlockDesign, Scale};
 use super::dropout::Dropout;
 use super::rotary::Rotary;
-use super::transformer::{Layer, Norms, Seen};
+use super::transformer::{Layer, Seen};
 use crate::fused::NORM_EPSILON;
 use crate::fused::linear_layer;
 use crate::random::Streams;
@@ -58,7 +58,6 @@ pub(super) struct Reading {
     /// Embedded condition [n, 1, C], added to every token.
     condition: Option<Tensor<3>>,
     /// Per layer.
-    norms: Vec<Norms>,
     seen: Vec<Seen>,
     /// Number of tokens read, including the start token.
     read: usize,
@@ -168,7 +167,6 @@ impl Block {
         };
         Reading {
             condition: self.condition.as_ref().zip(condition).map(of),
-            norms: self.layers.iter().map(Layer::norms).collect(),
             seen: vec![Seen::Empty; self.layers.len()],
             read: 0,
             temperature: 1.0,
@@ -226,10 +224,9 @@ impl Block {
             h = h + condition.clone();
         }
         let rotation = self.rotary.as_ref().map(|r| r.at(from..from + m, &h));
-        let kept = reading.norms.iter().zip(&mut reading.seen);
-        for (layer, (norms, seen)) in self.layers.iter().zip(kept) {
+        for (layer, seen) in self.layers.iter().zip(&mut reading.seen) {
             let (rotation, temperature) = (rotation.as_ref(), reading.temperature);
-            h = layer.forward(h, norms, seen, rotation, temperature, &mut reading.dropout);
+            h = layer.forward(h, seen, rotation, temperature, &mut reading.dropout);
         }
         if let Some(norm) = &self.last_norm {
             h = rms_norm(norm, h);

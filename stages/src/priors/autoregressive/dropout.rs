@@ -20,18 +20,31 @@ impl Dropout {
         Self((rate > 0.0).then_some((rate, rng)))
     }
 
-    /// Applies dropout to `x` [rows, C].
-    pub fn of(&mut self, x: Tensor<2>) -> Tensor<2> {
-        let Some((rate, rng)) = &mut self.0 else {
-            return x;
-        };
-        let kept = (1.0 / (1.0 - *rate)) as f32;
-        let dims = x.dims();
-        let mask = (0..dims[0] * dims[1]).map(|_| match rng.random::<f32>() < *rate as f32 {
+    /// The next factors on `count` elements, zero or 1 / (1 - probability); None outside training.
+    fn mask(&mut self, count: usize) -> Option<Vec<f32>> {
+        let (rate, rng) = self.0.as_mut()?;
+        let (rate, kept) = (*rate as f32, (1.0 / (1.0 - *rate)) as f32);
+        let factor = |_| match rng.random::<f32>() < rate {
             true => 0.0,
             false => kept,
-        });
-        let mask = from_f32(mask.collect(), dims, &x.device());
-        x * mask
+        };
+        Some((0..count).map(factor).collect())
+    }
+
+    /// The factors on a layer's two residuals of `count` elements.
+    pub fn masks(&mut self, count: usize) -> Option<[Vec<f32>; 2]> {
+        self.mask(count).zip(self.mask(count)).map(<[_; 2]>::from)
+    }
+
+    /// Applies dropout to `x` [rows, C].
+    pub fn of(&mut self, x: Tensor<2>) -> Tensor<2> {
+        let dims = x.dims();
+        match self.mask(dims[0] * dims[1]) {
+            None => x,
+            Some(mask) => {
+                let mask = from_f32::<2>(mask, dims, &x.device()).cast(x.dtype());
+                x * mask
+            }
+        }
     }
 }

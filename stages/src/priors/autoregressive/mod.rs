@@ -22,4 +22,4 @@ pub(super) use dropout::Dropout;
 pub use starflow::StarFlow;
 pub use steps::TarFlowSteps;
 pub use tarflow::TarFlow;
-pub(super) use transformer::{Layer, Norms, Seen};
+pub(super) use transformer::{Layer, Seen};

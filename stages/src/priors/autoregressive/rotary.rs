@@ -15,8 +15,13 @@ pub(super) struct Rotary {
     angles: Vec<f64>,
 }
 
-/// Cosines and sines of a range of positions, each [1, 1, m, head width / 2].
-pub(in crate::priors) struct Rotation([Tensor<4>; 2]);
+/// Cosines and sines of a range of positions.
+pub(in crate::priors) struct Rotation {
+    /// Each [m, head width / 2].
+    tables: [Vec<f32>; 2],
+    /// The same on a device, each [1, 1, m, head width / 2].
+    tensors: [Tensor<4>; 2],
+}
 
 impl Rotary {
     pub fn new(head_width: usize) -> Self {
@@ -30,19 +35,26 @@ impl Rotary {
     /// The rotation of `positions`, on the device and in the type of `like`.
     pub fn at(&self, positions: Range<usize>, like: &Tensor<3>) -> Rotation {
         let dims = [1, 1, positions.len(), self.angles.len()];
-        let table = |f: fn(f64) -> f64| {
+        let tables = [f64::cos, f64::sin].map(|f: fn(f64) -> f64| -> Vec<f64> {
             let row = |i: usize| self.angles.iter().map(move |angle| f(i as f64 * angle));
-            let values: Vec<f64> = positions.clone().flat_map(row).collect();
-            from_f64(values, dims, like.dtype(), &like.device())
-        };
-        Rotation([table(f64::cos), table(f64::sin)])
+            positions.clone().flat_map(row).collect()
+        });
+        Rotation {
+            tables: (tables.each_ref()).map(|table| table.iter().map(|&x| x as f32).collect()),
+            tensors: tables.map(|table| from_f64(table, dims, like.dtype(), &like.device())),
+        }
     }
 }
 
 impl Rotation {
+    /// Cosines and sines, each [m, head width / 2].
+    pub fn tables(&self) -> [Vec<f32>; 2] {
+        self.tables.clone()
+    }
+
     /// Rotates `x` [n, heads, m, head width].
     pub fn of(&self, x: Tensor<4>) -> Tensor<4> {
-        let [cos, sin] = &self.0;
+        let [cos, sin] = &self.tensors;
         let [.., width] = x.dims();
         let (a, b) = (
             x.clone().narrow(3, 0, width / 2),

@@ -7,11 +7,12 @@
 
 use super::dropout::Dropout;
 use super::rotary::Rotation;
-use crate::fused::{self, NORM_EPSILON, linear_layer, plain};
+use crate::fused::{
+    self, LayerReader, LayerWeights, LinearWeights, NORM_EPSILON, NormWeights, Pass, plain,
+};
 use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
-use latent_align_kernels::CachedAttention;
 
 /// Ratio of the MLP's hidden width to the token width.
 pub(super) const EXPANSION: usize = 4;
@@ -29,10 +30,6 @@ pub(in crate::priors) struct Layer {
     heads: usize,
 }
 
-/// Weights of a layer's norms as modulations, each [1, 2 C], made once for all tokens of a pass.
-#[derive(Debug, Clone)]
-pub(in crate::priors) struct Norms([Tensor<2>; 2]);
-
 /// Cache of a layer's keys and values.
 #[derive(Debug, Clone)]
 pub(in crate::priors) enum Seen {
@@ -43,7 +40,7 @@ pub(in crate::priors) enum Seen {
     /// Each [n, heads, tokens, head width].
     Tokens(Box<[Tensor<4>; 2]>),
     /// On the CPU, in f32, without gradients.
-    OnCpu(Box<CachedAttention>),
+    OnCpu(Box<LayerReader>),
 }
 
 impl Layer {
@@ -75,13 +72,24 @@ impl Layer {
         norms + attention + mlp
     }
 
-    /// The weights of its norms.
-    pub fn norms(&self) -> Norms {
-        Norms([&self.norm1, &self.norm2].map(|norm| {
-            let beta = norm.beta.as_ref().expect("affine norm").val();
-            let scale = norm.gamma.val().sub_scalar(1.0);
-            Tensor::cat(vec![beta, scale], 0).unsqueeze()
-        }))
+    /// The weights.
+    fn weights(&self) -> LayerWeights {
+        let norm = |norm: &LayerNorm| NormWeights {
+            gamma: norm.gamma.val(),
+            beta: norm.beta.as_ref().expect("affine norm").val(),
+        };
+        let linear = |layer: &Linear| LinearWeights {
+            weight: layer.weight.val(),
+            bias: layer.bias.as_ref().expect("a layer with a bias").val(),
+        };
+        LayerWeights {
+            norm1: norm(&self.norm1),
+            qkv: linear(&self.qkv),
+            projection: linear(&self.projection),
+            norm2: norm(&self.norm2),
+            fc1: linear(&self.fc1),
+            fc2: linear(&self.fc2),
+        }
     }
 
     /// Processes tokens `h` [n, m, C] that follow those in the cache `seen`, which is extended if it is in use.
@@ -89,44 +97,51 @@ impl Layer {
     pub fn forward(
         &self,
         h: Tensor<3>,
-        Norms([norm1, norm2]): &Norms,
         seen: &mut Seen,
         rotation: Option<&Rotation>,
         temperature: f64,
         dropout: &mut Dropout,
     ) -> Tensor<3> {
-        let dims = h.dims();
+        let dims @ [n, m, channels] = h.dims();
         let h: Tensor<2> = h.flatten(0, 1);
-        let normed = fused::modulated_norm(h.clone(), norm1.clone());
-        let attended = self.attend(normed, dims, seen, rotation, temperature);
-        let h = h + dropout.of(linear_layer(&self.projection, attended));
-        let normed = fused::modulated_norm(h.clone(), norm2.clone());
-        let inner = fused::gelu(linear_layer(&self.fc1, normed));
-        let h = h + dropout.of(linear_layer(&self.fc2, inner));
-        h.reshape(dims)
+        let pass = |dropout| Pass {
+            tokens: m,
+            heads: self.heads,
+            temperature,
+            rotation: rotation.map(Rotation::tables),
+            dropout,
+        };
+        let out = match seen {
+            Seen::Nothing if fused::is_fused(&h) => {
+                let masks = dropout.masks(n * m * channels);
+                fused::transformer_layer(h, self.weights(), pass(masks))
+            }
+            Seen::Empty | Seen::OnCpu(_) if fused::is_fused(&h) && !h.is_autodiff() => {
+                let new = || LayerReader::new(self.weights(), n, &pass(None));
+                seen.on_cpu(new).forward(h, &pass(None))
+            }
+            _ => {
+                let attend = |qkv| self.attend(qkv, dims, seen, rotation, temperature);
+                plain::transformer_layer(h, self.weights(), attend, |x| dropout.of(x))
+            }
+        };
+        out.reshape(dims)
     }
 
-    /// Attention over normalised tokens `h` [n m, C]: [n m, C].
+    /// Attention of queries, keys and values `qkv` [n m, 3 C]: [n m, C].
     fn attend(
         &self,
-        h: Tensor<2>,
-        [n, m, channels]: [usize; 3],
+        qkv: Tensor<2>,
+        dims @ [n, m, channels]: [usize; 3],
         seen: &mut Seen,
         rotation: Option<&Rotation>,
         temperature: f64,
     ) -> Tensor<2> {
-        let qkv = linear_layer(&self.qkv, h);
         let qkv = match rotation {
-            Some(rotation) => self.turned(qkv, [n, m, channels], rotation),
+            Some(rotation) => self.turned(qkv, dims, rotation),
             None => qkv,
         };
-        if matches!(seen, Seen::Nothing) && temperature == 1.0 {
-            return fused::attention(qkv, m, self.heads);
-        }
-        if let Some(cache) = seen.on_cpu(&qkv, [n, self.heads, channels / self.heads]) {
-            return fused::cached_attention(qkv, cache, temperature);
-        }
-        let parts = self.parts(qkv, [n, m, channels]);
+        let parts = self.parts(qkv, dims);
         let part = |i: usize| parts.clone().narrow(1, i * self.heads, self.heads);
         let [keys, values] = seen.extended(part(1), part(2));
         let attended = plain::attend(part(0), keys, values, temperature);
@@ -151,18 +166,14 @@ impl Layer {
 }
 
 impl Seen {
-    /// The cache of the CPU, if keys and values are kept there: the first `qkv` decides.
-    fn on_cpu(
-        &mut self,
-        qkv: &Tensor<2>,
-        [n, heads, head_width]: [usize; 3],
-    ) -> Option<&mut CachedAttention> {
-        if matches!(self, Self::Empty) && fused::is_fused(qkv) && !qkv.is_autodiff() {
-            *self = Self::OnCpu(Box::new(CachedAttention::new(n, heads, head_width)));
+    /// The reader on the CPU, `new` if there is none yet.
+    fn on_cpu(&mut self, new: impl FnOnce() -> LayerReader) -> &mut LayerReader {
+        if !matches!(self, Self::OnCpu(_)) {
+            *self = Self::OnCpu(Box::new(new()));
         }
         match self {
-            Self::OnCpu(cache) => Some(cache),
-            _ => None,
+            Self::OnCpu(reader) => reader,
+            _ => unreachable!("made just now"),
         }
     }
 
@@ -170,7 +181,7 @@ impl Seen {
     pub fn rewind(&mut self, read: usize) {
         match self {
             Self::Nothing | Self::Empty => {}
-            Self::OnCpu(cache) => cache.rewind(read),
+            Self::OnCpu(reader) => reader.rewind(read),
             Self::Tokens(_) if read == 0 => *self = Self::Empty,
             Self::Tokens(kept) => kept
                 .iter_mut()

@@ -2,7 +2,7 @@
 
 use super::start::{drawn, read_next};
 use crate::fused::linear_layer;
-use crate::priors::autoregressive::{Dropout, Layer, Norms, Seen};
+use crate::priors::autoregressive::{Dropout, Layer, Seen};
 use crate::random::Streams;
 use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
@@ -21,7 +21,6 @@ pub(super) struct Transformer {
 
 /// Keys and values of each layer, and the number of tokens read.
 pub(super) struct Read {
-    norms: Vec<Norms>,
     seen: Vec<Seen>,
     read: usize,
 }
@@ -74,7 +73,6 @@ impl Transformer {
     /// The initial state.
     pub fn begin(&self) -> Read {
         Read {
-            norms: self.layers.iter().map(Layer::norms).collect(),
             seen: self.layers.iter().map(|_| Seen::Empty).collect(),
             read: 0,
         }
@@ -95,9 +93,8 @@ impl Transformer {
         let [_, channels] = h.dims();
         let places = self.places.val().narrow(0, place, m).unsqueeze();
         let mut h: Tensor<3> = h.reshape([n, m, channels]) + places;
-        let kept = state.norms.iter().zip(&mut state.seen);
-        for (layer, (norms, seen)) in self.layers.iter().zip(kept) {
-            h = layer.forward(h, norms, seen, None, 1.0, &mut Dropout::off());
+        for (layer, seen) in self.layers.iter().zip(&mut state.seen) {
+            h = layer.forward(h, seen, None, 1.0, &mut Dropout::off());
         }
         h
     }

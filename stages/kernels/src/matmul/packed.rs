@@ -1,0 +1,102 @@
+//! A right operand packed once for many blocks of rows or products.
+
+use super::dispatch::on_kernel;
+use super::kernel::{Kernel, OnKernel};
+use super::number::Number;
+use super::right::Right;
+use crate::parallel::*;
+use crate::shared::Shared;
+use std::mem::MaybeUninit;
+
+/// Panels and rows packed by one task. A row of neighbouring panels is on the same page of memory.
+const PANELS: usize = 8;
+const ROWS_OF_PANELS: usize = 32;
+
+/// A matrix [rows, columns] in panels as wide as the kernel.
+#[derive(Debug, Clone)]
+pub(crate) struct Packed<T = f32> {
+    /// [panels, rows, columns of a panel], padded with zeros.
+    values: Box<[T]>,
+    rows: usize,
+    columns: usize,
+}
+
+impl<T: Number> Packed<T> {
+    pub(crate) fn new<R: Right<T>>(matrix: R) -> Self {
+        let (rows, columns) = (matrix.rows(), matrix.columns());
+        let panel = T::panel();
+        let mut values = Box::new_uninit_slice(rows * columns.next_multiple_of(panel));
+        let room = Shared::new(&mut values);
+        let [across, down] = [
+            columns.div_ceil(PANELS * panel),
+            rows.div_ceil(ROWS_OF_PANELS),
+        ];
+        Numbers(across * down).for_each(|task| {
+            let (column, row) = (task / down * PANELS * panel, task % down * ROWS_OF_PANELS);
+            on_kernel(Pack {
+                matrix,
+                row,
+                column,
+                room,
+            });
+        });
+        Self {
+            // SAFETY: the tasks cover all panels.
+            values: unsafe { values.assume_init() },
+            rows,
+            columns,
+        }
+    }
+}
+
+/// Packs the part of some panels that starts at `row` and `column`.
+struct Pack<'a, T, R> {
+    matrix: R,
+    row: usize,
+    column: usize,
+    room: Shared<'a, MaybeUninit<T>>,
+}
+
+impl<T: Number, R: Right<T>> OnKernel<T> for Pack<'_, T, R> {
+    #[inline(always)]
+    unsafe fn run<K: Kernel<T>>(self) {
+        let (rows, columns) = (self.matrix.rows(), self.matrix.columns());
+        let count = ROWS_OF_PANELS.min(rows - self.row);
+        let end = columns.min(self.column + PANELS * K::COLUMNS);
+        for column in (self.column..end).step_by(K::COLUMNS) {
+            let at = column * rows + self.row * K::COLUMNS;
+            // SAFETY: inside the matrix; the caller has the instructions, and only this task writes here.
+            unsafe {
+                let packed = self.room.part(at, count * K::COLUMNS).assume_init_mut();
+                let columns = K::COLUMNS.min(columns - column);
+                (self.matrix).panel::<K>(self.row, count, column, columns, packed);
+            }
+        }
+    }
+}
+
+impl<T: Number> Right<T> for &Packed<T> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
+    #[inline(always)]
+    fn in_place<K: Kernel<T>>(
+        &self,
+        row: usize,
+        column: usize,
+        _few: bool,
+    ) -> Option<(*const T, usize)> {
+        let start = column * self.rows + row * K::COLUMNS;
+        Some((self.values[start..].as_ptr(), K::COLUMNS))
+    }
+
+    #[inline(always)]
+    unsafe fn panel<K: Kernel<T>>(&self, _: usize, _: usize, _: usize, _: usize, _: &mut [T]) {
+        unreachable!("every panel is read in place");
+    }
+}
