@@ -71,6 +71,12 @@ impl Context<'_> {
         }
     }
 
+    /// The devices of a training that shares each batch, with autodiff: at least one, the first is [`Self::device`].
+    pub fn tracked_devices(&self) -> Vec<Device> {
+        let devices = std::iter::once(&self.device).chain(&self.replicas);
+        devices.map(|device| device.clone().autodiff()).collect()
+    }
+
     /// The step at which the training starts or resumes.
     pub fn first_step(&self) -> u64 {
         self.resume.as_ref().map_or(0, Snapshot::step)
@@ -177,6 +183,49 @@ impl Monitor for Warned {
     }
     fn warn(&self, message: &str) {
         self.warnings.lock().unwrap().push(message.to_owned());
+    }
+}
+
+/// A monitor for tests that keeps the state of a training after a step.
+#[cfg(test)]
+pub(crate) struct Kept {
+    step: u64,
+    state: std::sync::Mutex<Option<Snapshot>>,
+}
+
+#[cfg(test)]
+impl Kept {
+    /// After `step` steps.
+    pub fn at(step: u64) -> Self {
+        let state = std::sync::Mutex::default();
+        Self { step, state }
+    }
+
+    /// The state; None before that step.
+    pub fn state(self) -> Option<Snapshot> {
+        self.state.into_inner().unwrap()
+    }
+}
+
+#[cfg(test)]
+impl Monitor for Kept {
+    fn cancelled(&self) -> bool {
+        false
+    }
+    fn progress(&self, _: &str, _: u64, _: u64, _: &str) {}
+    fn metrics(&self, _: u64, _: &[(&'static str, f64)]) {}
+    fn table(&self, _: &str, _: &Table) -> Result<()> {
+        Ok(())
+    }
+    fn warn(&self, _: &str) {}
+    fn wants_checkpoint(&self, done: u64) -> bool {
+        done == self.step
+    }
+    fn checkpoint(&self, state: &Snapshot) -> Result<()> {
+        if state.step() == self.step {
+            *self.state.lock().unwrap() = Some(state.clone());
+        }
+        Ok(())
     }
 }
 

@@ -112,6 +112,7 @@ impl TrainWithStudent {
         let prior: &'static dyn Prior = Box::leak(prior_of(&flow, FLOW, &place)?);
         let regulariser = matching.begin(Given {
             prior,
+            replicas: &[],
             witness: None,
             features: None,
             of_rows: None,

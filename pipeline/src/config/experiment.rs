@@ -33,9 +33,9 @@ macro_rules! experiment {
             #[serde(default = "cpu")]
             #[schemars(description = device_description())]
             pub device: String,
-            /// Devices of one kind, such as `[cuda:0, cuda:1]`, instead of `device`: trainings of flows share each
-            /// batch among them, as replicas that take the same steps. Other stages use the first. Not part of an
-            /// artifact's identity.
+            /// Devices of one kind, such as `[cuda:0, cuda:1]`, instead of `device`: trainings of flows, autoencoders
+            /// and classifiers share each batch among them, as replicas that take the same steps. Other stages use the
+            /// first. Not part of an artifact's identity.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             pub devices: Vec<String>,
             /// When to write checkpoints, from which a training resumes after an interruption. Not part of an

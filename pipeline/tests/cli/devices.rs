@@ -64,10 +64,10 @@ fn the_devices_of_this_machine_are_listed_with_what_this_binary_lacks() {
 
 /// Fails if `devices` is ignored, changes what is trained, or makes another artifact of the same training.
 #[test]
-fn devices_share_the_batches_of_a_flow_and_train_the_same_one() {
+fn devices_share_the_batches_of_a_training_and_train_the_same_networks() {
     let project = tiny::project();
     project.run(&["run", "tiny.yaml"]).expect(0, &[]);
-    let loss = |artifacts: &str| {
+    let losses = |artifacts: &str| {
         let shown = project.run(&[
             "--artifacts",
             artifacts,
@@ -77,34 +77,26 @@ fn devices_share_the_batches_of_a_flow_and_train_the_same_one() {
             "markdown",
         ]);
         shown.expect(0, &[]);
-        shown.figure("test flow-matching loss")
+        ["test flow-matching loss", "test reconstruction"].map(|name| shown.figure(name))
     };
-    let shared = [
-        "--set",
-        "devices=[cpu, cpu, cpu, cpu]",
-        "--until",
-        "train-autoencoder",
-    ];
+    let shared = ["--set", "devices=[cpu, cpu, cpu, cpu]"];
     let again = project.run(&[&["run", "tiny.yaml"], &shared[..]].concat());
     again.expect(0, &["Nothing to do"]);
     let run = [&["--artifacts", "shared", "run", "tiny.yaml"], &shared[..]].concat();
     let outcome = project.run(&run);
-    outcome.expect(
-        0,
-        &["train-autoencoder uses only the first of `devices`, cpu"],
-    );
-    assert!(
-        !outcome.stderr.contains("pretrain-flow uses only"),
-        "{}",
-        outcome.stderr
-    );
-    let [one, four] = ["artifacts", "shared"].map(loss);
-    assert!((one - four).abs() < 1e-4 * one.abs(), "{one} {four}");
-    let [artifact] = &project.entries("shared/pretrain-flow")[..] else {
-        panic!("one flow");
-    };
-    let used = project.run(&["--artifacts", "shared", "show", artifact]);
-    used.expect(0, &["cpu, cpu, cpu, cpu"]);
+    outcome.expect(0, &["estimate-nll uses only the first of `devices`, cpu"]);
+    for (one, four) in losses("artifacts").iter().zip(losses("shared")) {
+        assert!((one - four).abs() < 1e-4 * one.abs(), "{one} {four}");
+    }
+    for stage in ["pretrain-flow", "train-autoencoder"] {
+        let alone = format!("{stage} uses only");
+        assert!(!outcome.stderr.contains(&alone), "{}", outcome.stderr);
+        let [artifact] = &project.entries(&format!("shared/{stage}"))[..] else {
+            panic!("one artifact");
+        };
+        let used = project.run(&["--artifacts", "shared", "show", artifact]);
+        used.expect(0, &["cpu, cpu, cpu, cpu"]);
+    }
 }
 
 /// Fails if a sweep runs trials with `devices` on one of them, a variation cannot set one key in place of the other, or an
@@ -134,6 +126,7 @@ fn devices_count_in_sweeps_variations_and_experiments_that_are_read() {
     let asked = tiny::CONFIG
         .replace("times: 8", "times: 6")
         .replace("batch: 32", "batch: 36")
+        .replace("batch: 16", "batch: 18")
         .replace("{points: 8,", "{unaligned: other.yaml, points: 8,");
     project.write("asked.yaml", format!("devices: [cpu, cpu, cpu]\n{asked}"));
     let told = [
@@ -156,6 +149,9 @@ fn devices_that_cannot_share_a_batch_are_refused_with_their_key() {
         "a multiple of 3, the number of `devices`",
     ];
     refused(&["devices=[cpu, cpu, cpu]"], &three);
+    let rows = ["train_autoencoder.batch: found 18", "a multiple of 4"];
+    let four = ["devices=[cpu, cpu, cpu, cpu]", "train_autoencoder.batch=18"];
+    refused(&four, &rows);
     refused(
         &["devices=[cpu, wgpu:0]"],
         &["devices: found cpu, wgpu:0", "devices of one kind"],

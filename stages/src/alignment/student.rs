@@ -11,10 +11,10 @@
 //! density exceeds their own.
 
 use super::loss::{Grouped, grouped};
-use crate::priors::{VelocityField, VelocityNetwork, interpolate};
-use crate::training::{OptimiserConfig, Trainer};
+use crate::priors::{Spread, VelocityField, VelocityNetwork, interpolate};
+use crate::training::{OptimiserConfig, Replicas, Trainer};
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,17 +52,25 @@ pub struct Schedule {
 
 /// A flow that tracks the latents.
 pub struct Student<'a> {
-    /// Trains the correction; None only during a step.
-    trainer: Option<Trainer<VelocityNetwork>>,
-    teacher: Teacher<'a>,
+    /// Train the correction; None only during a step.
+    replicas: Option<Replicas<VelocityNetwork>>,
+    /// One on each device.
+    teachers: Vec<Teacher<'a>>,
+    /// Without autodiff.
+    devices: Vec<Device>,
     steps: usize,
 }
 
 impl<'a> Student<'a> {
-    /// A student of `teacher`. `correction` is a network whose velocity is initially zero, over rows of one or
-    /// several of the teacher's points.
-    pub fn new(teacher: Teacher<'a>, correction: VelocityNetwork, schedule: Schedule) -> Self {
-        debug_assert!(correction.width().is_multiple_of(teacher.plain.width()));
+    /// A student of the same teacher on each of `devices` (without autodiff), at least one. `correction`, on the first, is
+    /// a network whose velocity is initially zero, over rows of one or several of the teacher's points.
+    pub fn new(
+        teachers: Vec<Teacher<'a>>,
+        devices: Vec<Device>,
+        correction: VelocityNetwork,
+        schedule: Schedule,
+    ) -> Self {
+        debug_assert!((correction.width()).is_multiple_of(teachers[0].plain.width()));
         let optimiser = OptimiserConfig {
             learning_rate: schedule.learning_rate,
             warmup_steps: 0,
@@ -73,8 +81,12 @@ impl<'a> Student<'a> {
         let each = schedule.steps as u64;
         let trainer = Trainer::new(correction, &optimiser, schedule.of * each);
         Self {
-            trainer: Some(trainer.within_another("student's gradient", each)),
-            teacher,
+            replicas: Some(Replicas::of(
+                trainer.within_another("student's gradient", each),
+                &devices[1..],
+            )),
+            teachers,
+            devices,
             steps: schedule.steps,
         }
     }
@@ -108,17 +120,21 @@ impl<'a> Student<'a> {
         gradient: Gradient,
         times: &[f64],
     ) -> (Tensor<3>, Tensor<3>) {
-        let network = &self.trainer().module;
+        let networks = self.replicas().modules().into_iter().cloned();
         match (x.device().is_autodiff(), gradient) {
-            (true, Gradient::Losses) => (
-                side_by_side(self.teacher.tracked, x.clone(), times),
-                network.clone().no_grad().velocity(x, times),
-            ),
+            (true, Gradient::Losses) => {
+                let networks: Vec<_> = networks.map(Module::no_grad).collect();
+                (
+                    side_by_side(&self.teacher(|t| t.tracked), x.clone(), times),
+                    self.together(networks.iter()).velocity(x, times),
+                )
+            }
             (tracked, _) => {
                 // nothing flows through the networks, so no graph is needed
                 let x = if tracked { x.inner() } else { x };
-                let of_teacher = side_by_side(self.teacher.plain, x.clone(), times);
-                let correction = network.valid().velocity(x, times);
+                let of_teacher = side_by_side(&self.teacher(|t| t.plain), x.clone(), times);
+                let networks: Vec<_> = networks.map(|network| network.valid()).collect();
+                let correction = self.together(networks.iter()).velocity(x, times);
                 match tracked {
                     true => (
                         Tensor::from_inner(of_teacher),
@@ -130,48 +146,65 @@ impl<'a> Student<'a> {
         }
     }
 
+    /// The teacher, spread over the devices.
+    fn teacher(&self, of: impl Fn(&Teacher<'a>) -> &'a dyn VelocityField) -> Spread<'_> {
+        Spread {
+            fields: self.teachers.iter().map(of).collect(),
+            devices: &self.devices,
+        }
+    }
+
+    /// The correction of `networks`, one on each device.
+    fn together<'b>(&'b self, networks: impl Iterator<Item = &'b VelocityNetwork>) -> Spread<'b> {
+        Spread {
+            fields: networks.map(|network| network as _).collect(),
+            devices: &self.devices,
+        }
+    }
+
     /// Reshapes `latents` [n, multiple of the row's elements] into rows of the student.
     fn rows(&self, latents: Tensor<2>) -> Tensor<2> {
         let [n, d] = latents.dims();
-        let width = self.trainer().module.width();
+        let width = self.replicas().modules()[0].width();
         latents.reshape([n * d / width, width])
     }
 
     /// Steps taken by the autoencoder.
     pub fn taken(&self) -> u64 {
-        self.trainer().steps_taken() / self.steps as u64
+        self.replicas().steps_taken() / self.steps as u64
     }
 
     /// The training of the correction.
-    pub(super) fn trainer(&self) -> &Trainer<VelocityNetwork> {
-        self.trainer.as_ref().expect("no step is under way")
+    fn replicas(&self) -> &Replicas<VelocityNetwork> {
+        self.replicas.as_ref().expect("no step is under way")
     }
 
     /// The training of the correction, to be resumed.
-    pub(super) fn trainer_mut(&mut self) -> &mut Trainer<VelocityNetwork> {
-        self.trainer.as_mut().expect("no step is under way")
+    pub(super) fn replicas_mut(&mut self) -> &mut Replicas<VelocityNetwork> {
+        self.replicas.as_mut().expect("no step is under way")
     }
 
     /// Takes flow-matching steps on `latents` [n, d].
     pub fn learn(&mut self, latents: Tensor<2>, rng: &mut Pcg64) {
         let latents = self.rows(latents.inner());
         for _ in 0..self.steps {
-            let trainer = self.trainer.take().expect("no step is under way");
+            let replicas = self.replicas.take().expect("no step is under way");
             let drawn = grouped(latents.clone(), 1, rng);
-            let loss = self.loss(&trainer.module, drawn);
-            self.trainer = Some(trainer.step(loss.backward()));
+            let loss = self.loss(&replicas.modules(), drawn);
+            self.replicas = Some(replicas.step(loss));
         }
     }
 
-    /// The flow-matching loss of teacher plus `correction`.
-    fn loss(&self, correction: &VelocityNetwork, drawn: Grouped) -> Tensor<1> {
+    /// The flow-matching loss of teacher plus correction, whose replicas are `networks`.
+    fn loss(&self, networks: &[&VelocityNetwork], drawn: Grouped) -> Tensor<1> {
         let Grouped {
             data,
             noise,
             shares,
         } = drawn;
         let at = interpolate(data.clone(), noise.clone(), &shares);
-        let left = data - noise - side_by_side(self.teacher.plain, at.clone(), &shares);
+        let left = data - noise - side_by_side(&self.teacher(|t| t.plain), at.clone(), &shares);
+        let correction = self.together(networks.iter().copied());
         let error = correction.velocity(Tensor::from_inner(at), &shares) - Tensor::from_inner(left);
         let [groups, each, _] = error.dims();
         error.square().sum().div_scalar((groups * each) as f64)
@@ -209,7 +242,7 @@ mod tests {
     use crate::targets::GaussianMixture;
     use crate::tensors::{from_f32, scalar, to_f32};
     use crate::training::perturb;
-    use burn::tensor::{DType, Device};
+    use burn::tensor::DType;
 
     const SCHEDULE: Schedule = Schedule {
         steps: 5,
@@ -240,7 +273,7 @@ mod tests {
     /// A student over rows of `width` numbers.
     fn student<'a>(teacher: Teacher<'a>, width: usize, schedule: Schedule) -> Student<'a> {
         let network = small().init(width, Streams::new(5), &Device::flex().autodiff());
-        Student::new(teacher, network, schedule)
+        Student::new(vec![teacher], vec![Device::flex()], network, schedule)
     }
 
     fn latents(rows: usize) -> Tensor<2> {
@@ -267,8 +300,10 @@ mod tests {
         let rows = student.rows(latents.clone().inner());
         let drawn = grouped(rows, draws, &mut Streams::new(3).at("draws", 0));
         let x = interpolate(drawn.data.clone(), drawn.noise.clone(), &drawn.shares);
-        let of_teacher = side_by_side(student.teacher.plain, x.clone(), &drawn.shares);
-        let correction = student.trainer().module.valid().velocity(x, &drawn.shares);
+        let of_teacher = side_by_side(student.teachers[0].plain, x.clone(), &drawn.shares);
+        let correction = student.replicas().modules()[0]
+            .valid()
+            .velocity(x, &drawn.shares);
         let of_student = of_teacher.clone() + correction;
         [of_teacher, of_student, drawn.data - drawn.noise].map(|t| to_f32(t).unwrap())
     }
@@ -423,11 +458,11 @@ mod tests {
         let fields = fields();
         let mut student = student(teacher(&fields), 2, SCHEDULE);
         for (step, scale) in [1.0, 3e18].into_iter().enumerate() {
-            student.trainer_mut().check().unwrap();
+            student.replicas_mut().check().unwrap();
             let points = from_f32::<2>(vec![scale; 64], [32, 2], &Device::flex().autodiff());
             student.learn(points, &mut Streams::new(4).at("learn", step as u64));
         }
-        let told = student.trainer_mut().check().unwrap_err().to_string();
+        let told = student.replicas_mut().check().unwrap_err().to_string();
         assert!(
             told.starts_with("the norm of the student's gradient is inf after step 1;"),
             "{told}"

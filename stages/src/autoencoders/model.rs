@@ -89,10 +89,19 @@ impl Autoencoder {
 
     /// `data` [B, C, H, W] -> the posteriors of its latents [B * T, d].
     pub fn encode(&self, data: Tensor<4>) -> Box<dyn Posterior> {
-        let outputs = match &self.architecture {
+        self.posterior_of(self.outputs(data))
+    }
+
+    /// `data` [B, C, H, W] -> the encoder's outputs [B, k].
+    pub fn outputs(&self, data: Tensor<4>) -> Tensor<2> {
+        match &self.architecture {
             Architecture::Dense(net) => net.encode(data),
             Architecture::Convolutional(net) => net.encode(data),
-        };
+        }
+    }
+
+    /// The encoder's `outputs` [B, k] -> the posteriors of latents [B * T, d].
+    pub fn posterior_of(&self, outputs: Tensor<2>) -> Box<dyn Posterior> {
         let ([_, count], latents) = (outputs.dims(), self.tokens * self.width);
         if count == latents {
             return self.posterior.posterior(outputs, None);

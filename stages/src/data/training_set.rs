@@ -180,6 +180,15 @@ impl Data {
         batch.rows
     }
 
+    /// Equal shares of `rows` on the host, one [B / devices, C, H, W] on each of `devices`.
+    pub fn tensors(&self, rows: &[f32], devices: &[Device]) -> Vec<Tensor<4>> {
+        let size = rows.len() / devices.len();
+        let shares = rows.chunks(size).zip(devices);
+        shares
+            .map(|(rows, device)| self.tensor(rows.to_vec(), device))
+            .collect()
+    }
+
     /// Converts rows on the host to [B, C, H, W].
     pub fn tensor(&self, rows: Vec<f32>, device: &Device) -> Tensor<4> {
         let DataShape {

@@ -12,6 +12,12 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Devices share `count` rows, given under `batch`.
+    pub fn of_batch(count: usize) -> Self {
+        let key = "batch";
+        Self { key, count }
+    }
+
     /// Reports a count that `devices` devices cannot share equally.
     pub fn check(self, devices: usize, problems: &mut Problems) {
         problems.require(

@@ -2,7 +2,7 @@
 //! it is listed.
 
 use super::*;
-use crate::context::{Context, Monitor, Silent, Table};
+use crate::context::{Context, Kept, Monitor, Silent};
 use crate::error::Result;
 use crate::persist::Snapshot;
 use crate::random::Streams;
@@ -12,7 +12,6 @@ use burn::tensor::Device;
 use burn::tensor::{DType, Tensor};
 use nalgebra::DMatrix;
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 const FLAT: PointShape = PointShape {
     tokens: 1,
@@ -66,30 +65,6 @@ fn data(shape: PointShape, count: usize, seed: u64) -> Batch {
         conditions: Some(Conditions::Labels(
             (0..count as u32).map(|row| row % 2).collect(),
         )),
-    }
-}
-
-/// A monitor that keeps the snapshot at a given step.
-struct Keep(u64, Mutex<Option<Snapshot>>);
-
-impl Monitor for Keep {
-    fn cancelled(&self) -> bool {
-        false
-    }
-    fn progress(&self, _: &str, _: u64, _: u64, _: &str) {}
-    fn metrics(&self, _: u64, _: &[(&'static str, f64)]) {}
-    fn table(&self, _: &str, _: &Table) -> Result<()> {
-        Ok(())
-    }
-    fn warn(&self, _: &str) {}
-    fn wants_checkpoint(&self, done: u64) -> bool {
-        done == self.0
-    }
-    fn checkpoint(&self, state: &Snapshot) -> Result<()> {
-        if state.step() == self.0 {
-            *self.1.lock().unwrap() = Some(state.clone());
-        }
-        Ok(())
     }
 }
 
@@ -590,10 +565,13 @@ fn few_steps_move_samples_and_many_agree_with_those_that_adapt() {
     }
 }
 
-/// All weights, in the order of their names.
 fn values(prior: &dyn Prior) -> Vec<f32> {
-    let bytes = weights(prior);
-    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    values_in(&weights(prior))
+}
+
+/// All weights of a safetensors file, in the order of their names.
+pub(super) fn values_in(bytes: &[u8]) -> Vec<f32> {
+    let file = safetensors::SafeTensors::deserialize(bytes).unwrap();
     let mut tensors = file.tensors();
     tensors.sort_by(|a, b| a.0.cmp(&b.0));
     let data = tensors.iter();
@@ -613,9 +591,9 @@ fn a_training_that_goes_on_from_a_checkpoint_ends_with_the_same_bits() {
     for (config, shape) in each() {
         let condition =
             (config.kind().conditional()).then_some(ConditionKind::Labels { classes: 2 });
-        let keep = Keep(7, Mutex::default());
+        let keep = Kept::at(7);
         let whole = weights(fit(&config, shape, condition, 20, None, &keep).as_ref());
-        let Some(state) = keep.1.into_inner().unwrap() else {
+        let Some(state) = keep.state() else {
             assert_eq!(
                 config.kind().parameters(shape, None),
                 0,
@@ -646,9 +624,9 @@ fn replicas_that_share_a_batch_take_the_steps_of_one_that_has_all_of_it() {
             values(prior.as_ref())
         };
         let whole = train(1, None, &Silent);
-        let keep = Keep(7, Mutex::default());
+        let keep = Kept::at(7);
         let interrupted = train(2, None, &keep);
-        let state = keep.1.into_inner().unwrap();
+        let state = keep.state();
         assert!(state.is_some());
         let others = [
             interrupted,

@@ -32,8 +32,8 @@ pub trait PriorConfig {
     }
 
     /// How a training by `schedule` on several devices shares a batch; None if it runs on one device.
-    fn shared(&self, _schedule: &Schedule) -> Option<Shared> {
-        None
+    fn shared(&self, schedule: &Schedule) -> Option<Shared> {
+        Some(Shared::of_batch(schedule.batch))
     }
 
     /// What the prior offers regularisers besides its density.

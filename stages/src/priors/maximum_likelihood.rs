@@ -3,13 +3,12 @@
 use super::kind::{Batch, Fit, PART, Schedule};
 use super::prior::Points;
 use crate::context::{Context, Summary};
-use crate::devices::Shared;
 use crate::error::Result;
 use crate::figures::{curves, pretrain_flow::BEST_STEP};
 use crate::random::Streams;
 use crate::tensors::scalar;
 use crate::training::{
-    Best, HeldOut, Length, Replicas, Step, Task, Term, Trainer, train_for_the_best,
+    Best, HeldOut, Length, Step, Task, Term, Trainer, mean_over, share, train_for_the_best,
 };
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -38,9 +37,7 @@ pub(super) fn fit_by_likelihood<M: Likelihood>(
 ) -> Result<(M, Summary)> {
     let schedule = fit.schedule;
     let mut task = Maximum {
-        devices: (std::iter::once(&context.device).chain(&context.replicas))
-            .map(|device| device.clone().autodiff())
-            .collect(),
+        devices: context.tracked_devices(),
         held_out: fit
             .held_out
             .points(fit.shape, fit.condition, &context.device),
@@ -67,8 +64,7 @@ pub(super) fn trained<M: Module, T: Task<M, N>, const N: usize>(
         evaluate_every: schedule.evaluate_every,
     };
     let best = Best::new(schedule.early_stopping, trainer.averaged());
-    let replicas = Replicas::of(trainer, &context.replicas);
-    let (module, step) = train_for_the_best(replicas, task, length, best, context)?;
+    let (module, step) = train_for_the_best(trainer, task, length, best, context)?;
     Ok((module, told(schedule, step)))
 }
 
@@ -79,14 +75,6 @@ pub(super) fn told(schedule: &Schedule, step: u64) -> Summary {
         figures.add(BEST_STEP, step as f64);
     }
     figures
-}
-
-/// Devices share the batch by its points.
-pub(super) fn of_batch(schedule: &Schedule) -> Shared {
-    Shared {
-        key: "batch",
-        count: schedule.batch,
-    }
 }
 
 /// A training by maximum likelihood.
@@ -111,11 +99,7 @@ impl<M: Likelihood> Task<M, 1> for Maximum<'_> {
     const PART: &'static str = PART;
     const TERMS: [Term; 1] = [Term::LOSS];
 
-    fn step(&mut self, module: &M, step: u64) -> Result<Step<1>> {
-        Ok(self.step_in_shares(&[module], step)?.remove(0))
-    }
-
-    fn step_in_shares(&mut self, replicas: &[&M], step: u64) -> Result<Vec<Step<1>>> {
+    fn step(&mut self, replicas: &[&M], step: u64) -> Result<Step<1>> {
         let Batch { values, conditions } = (self.fit.next)(step)?;
         let condition = self
             .fit
@@ -125,19 +109,17 @@ impl<M: Likelihood> Task<M, 1> for Maximum<'_> {
                 let mut rng = self.fit.streams.at("dropout of conditions", step);
                 kind.encode_with_dropout(&conditions, self.fit.dropout, &mut rng, &self.devices[0])
             });
-        let size = values.len() / replicas.len();
-        let share = |(k, module): (usize, &&M)| {
+        Ok(Step::of(mean_over(replicas, |k, module| {
             let device = &self.devices[k];
-            let values = values[k * size..(k + 1) * size].to_vec();
+            let values = share(&values, k, replicas.len()).to_vec();
             let values = self.fit.shape.tensor(values, device);
             let [n, ..] = values.dims();
             let condition =
                 (condition.as_ref()).map(|all| all.clone().narrow(0, k * n, n).to_device(device));
             let points = Points { values, condition };
             let nll = module.training_nll(&points, self.fit.streams.of_replica(k), step);
-            Step::of(self.of_points(nll, &points).mean())
-        };
-        Ok(replicas.iter().enumerate().map(share).collect())
+            self.of_points(nll, &points).mean()
+        })))
     }
 
     fn evaluate(&mut self, averaged: &M) -> Result<Option<HeldOut<1>>> {

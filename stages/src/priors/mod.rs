@@ -35,6 +35,7 @@ mod seqflow;
 mod sequence_file;
 mod sequence_model;
 mod sequence_vae;
+mod spread;
 mod witness;
 
 use schemars::JsonSchema;
@@ -70,6 +71,7 @@ pub use prior::{
 pub use seqflow::{EmbeddingConfig, Scored, SeqFlow, SequenceFlow};
 pub use sequence_model::{open_fitted_sequences, open_sequence_model};
 pub use sequence_vae::{SequenceVae, SequenceVaeModel};
+pub(crate) use spread::Spread;
 pub use witness::Witness;
 
 /// The model fitted to the target features, by `kind`.

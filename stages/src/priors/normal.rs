@@ -5,12 +5,13 @@ use super::condition::ConditionKind;
 use super::drawing::{Carried, Way, Ways};
 use super::field::VelocityField;
 use super::flow_matching::ExactMixture;
-use super::kind::{Fit, Fitted, Offers, PriorConfig};
+use super::kind::{Fit, Fitted, Offers, PriorConfig, Schedule};
 use super::placed::Placed;
 use super::prior::{
     Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress, normal_nll,
 };
 use crate::context::{Context, Summary};
+use crate::devices::Shared;
 use crate::error::Result;
 use crate::persist::save_tensors;
 use crate::targets::GaussianMixture;
@@ -52,6 +53,11 @@ impl StandardNormal {
 const WAYS: Ways = Ways::plain("normal");
 
 impl PriorConfig for Normal {
+    /// Nothing is trained.
+    fn shared(&self, _: &Schedule) -> Option<Shared> {
+        None
+    }
+
     fn offers(&self) -> Offers {
         Offers::Velocity
     }

@@ -75,13 +75,25 @@ pub struct Likelihoods {
 pub(super) fn fitted(
     config: &dyn FitsSequences,
     alphabet: &Alphabet,
+    parts: [&[Sequence]; 2],
+    schedule: &Schedule,
+) -> Box<dyn FittedSequences> {
+    fitted_by(1, config, alphabet, parts, schedule)
+}
+
+/// As [`fitted`], by a number of replicas.
+#[cfg(test)]
+fn fitted_by(
+    devices: usize,
+    config: &dyn FitsSequences,
+    alphabet: &Alphabet,
     [train, held_out]: [&[Sequence]; 2],
     schedule: &Schedule,
 ) -> Box<dyn FittedSequences> {
     let context = Context {
         streams: Streams::new(0),
         device: burn::tensor::Device::flex(),
-        replicas: Vec::new(),
+        replicas: vec![burn::tensor::Device::flex(); devices - 1],
         dir: std::path::PathBuf::new(),
         kept: std::env::temp_dir(),
         resume: None,
@@ -265,9 +277,60 @@ pub(super) fn refitted<'a, M: Module, T: Task<M, 1>>(
         if cancelled() {
             return Err(Error::Cancelled);
         }
-        let Step { loss, .. } = task.step(&trainer.module, step)?;
+        let Step { loss, .. } = task.step(&[&trainer.module], step)?;
         trainer = trainer.step(loss.backward());
     }
     trainer.check()?;
     Ok(trainer.module.valid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::priors::ModelConfig;
+    use crate::priors::conformance::values_in;
+    use crate::sequences::Tokeniser;
+    use serde_json::json;
+
+    /// The weights after 20 steps on runs of one letter, shared by `devices`.
+    fn weights(config: &ModelConfig, devices: usize) -> Vec<f32> {
+        let letters = ('a'..='d').map(String::from).collect();
+        let alphabet = Alphabet::new(Tokeniser::Characters, 5, letters);
+        let runs = (0..20).map(|i: u32| vec![1 + i % 4; 1 + i as usize / 4]);
+        let runs: Vec<Sequence> = runs.collect();
+        let schedule = Schedule::short(20);
+        let config = config.of_sequences().expect("a kind for sequences");
+        let fitted = fitted_by(devices, config, &alphabet, [&runs, &runs], &schedule);
+        let dir = tempfile::tempdir().unwrap();
+        fitted.write(dir.path()).unwrap();
+        let files = std::fs::read_dir(dir.path()).unwrap();
+        let mut values = Vec::new();
+        for file in files.map(|file| file.unwrap().path()) {
+            if file.extension().is_some_and(|of| of == "safetensors") {
+                values.extend(values_in(&std::fs::read(file).unwrap()));
+            }
+        }
+        values
+    }
+
+    /// Fails if replicas see the same sequences, or the noise of others.
+    #[test]
+    fn replicas_that_share_sequences_take_the_steps_of_one_that_has_all_of_them() {
+        let small = json!({"embedding": 8, "width": 24, "layers": 2});
+        let [mut vae, mut gumbel_max] = [small.clone(), small];
+        (vae["kind"], vae["latent"]) = (json!("sequence_vae"), json!(6));
+        gumbel_max["kind"] = json!("gumbel_max");
+        let read = |config| serde_json::from_value::<ModelConfig>(config).unwrap();
+        let flow = ModelConfig::SeqFlow(crate::priors::SeqFlow::examples()[0].clone());
+        for config in [read(vae), read(gumbel_max), flow] {
+            let whole = weights(&config, 1);
+            for devices in [2, 4] {
+                let shared = weights(&config, devices);
+                assert!(!whole.is_empty() && whole.len() == shared.len());
+                let far = whole.iter().zip(&shared).map(|(a, b)| (a - b).abs());
+                let far = far.fold(0.0, f32::max);
+                assert!(far < 1e-4, "{}: {devices}: {far}", config.name());
+            }
+        }
+    }
 }

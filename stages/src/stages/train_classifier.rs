@@ -10,11 +10,14 @@ use crate::data::{
     Batches, Data, DataConfig, Dataset, Demands, Files, Part, PartConfig, check_memory,
     check_parts, files_of_parts,
 };
+use crate::devices::Shared;
 use crate::error::Result;
 use crate::figures::{PARAMETERS, curves, of_rows, train_classifier as names};
 use crate::problems::Problems;
 use crate::tensors::{scalar, to_f32};
-use crate::training::{HeldOut, Length, OptimiserConfig, Step, Task, Term, Trainer, train};
+use crate::training::{
+    HeldOut, Length, OptimiserConfig, Step, Task, Term, Trainer, gathered, train,
+};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
@@ -118,6 +121,10 @@ impl StageConfig for Config {
         check_memory(problems, self.memory_mib);
     }
 
+    fn shared(&self) -> Option<Shared> {
+        Some(Shared::of_batch(self.batch))
+    }
+
     fn inputs(&mut self) -> Vec<(String, &mut PathBuf)> {
         let data = self.data.file.inputs("data.file");
         data.chain(files_of_parts(&mut self.held_out, &mut self.test))
@@ -213,14 +220,14 @@ impl Prepared {
     /// averaged weights.
     fn train(&self, held_out: &Unseen, context: &Context) -> Result<Classifier> {
         let config = &self.config;
-        let device = context.device.clone().autodiff();
+        let devices = context.tracked_devices();
         let classifier = Classifier::new(
             &config.architecture,
             config.features,
             self.labels.classes(),
             self.data.shape,
             context.streams,
-            &device,
+            &devices[0],
         )
         .expect("the configuration is checked to have no free points");
         let mut batches = Batches::start(
@@ -241,7 +248,7 @@ impl Prepared {
             stage: self,
             batches: &mut batches,
             held_out,
-            device,
+            devices,
         };
         let trained = train(trainer, &mut task, length, context);
         batches.explain(trained, context)
@@ -275,8 +282,8 @@ struct Classification<'a> {
     stage: &'a Prepared,
     batches: &'a mut Batches,
     held_out: &'a Unseen,
-    /// With autodiff.
-    device: Device,
+    /// Of the replicas, with autodiff.
+    devices: Vec<Device>,
 }
 
 impl Task<Classifier, 2> for Classification<'_> {
@@ -291,11 +298,16 @@ impl Task<Classifier, 2> for Classification<'_> {
         },
     ];
 
-    fn step(&mut self, classifier: &Classifier, _: u64) -> Result<Step<2>> {
+    fn step(&mut self, replicas: &[&Classifier], _: u64) -> Result<Step<2>> {
         let batch = self.batches.next_of_items()?;
-        let targets = self.stage.labels.targets(&batch.items, &self.device);
-        let rows = self.stage.data.tensor(batch.rows, &self.device);
-        let logits = classifier.logits(rows);
+        let targets = (self.stage.labels).targets(&batch.items, &self.devices[0]);
+        let rows = (self.stage.data).tensors(&batch.rows, &self.devices);
+        let logits = replicas.iter().zip(rows);
+        let logits = gathered(
+            logits
+                .map(|(classifier, rows)| classifier.logits(rows))
+                .collect(),
+        );
         let accuracy = accuracy(logits.clone().inner(), targets.clone().inner());
         let loss = cross_entropy(logits, targets);
         Ok(Step {

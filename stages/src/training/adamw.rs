@@ -308,7 +308,7 @@ mod tests {
         let layout = Layout::of(&start);
         let gradients = |module: &Linear| {
             let loss = module.weight.val().square().sum();
-            flat::gradients(module, loss.backward())
+            flat::gradients(module, &mut loss.backward())
         };
         for way in [in_place, joined] {
             let mut state = State::of(layout.weights(&start));

@@ -228,12 +228,15 @@ impl Layout {
     }
 }
 
-/// The gradient of each parameter that has one, flat, in the module's order.
-pub(super) fn gradients<M: Module>(module: &M, gradients: Gradients) -> Vec<Option<Tensor<1>>> {
-    struct Take(Gradients, Vec<Option<Tensor<1>>>);
-    impl ModuleVisitor for Take {
+/// The gradient of each parameter that has one, flat, in the module's order, removed from `gradients`.
+pub(super) fn gradients<M: Module>(
+    module: &M,
+    gradients: &mut Gradients,
+) -> Vec<Option<Tensor<1>>> {
+    struct Take<'a>(&'a mut Gradients, Vec<Option<Tensor<1>>>);
+    impl ModuleVisitor for Take<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.1.push(param.val().grad_remove(&mut self.0).map(flat));
+            self.1.push(param.val().grad_remove(self.0).map(flat));
         }
     }
     let mut take = Take(gradients, Vec::new());

@@ -10,6 +10,7 @@ mod optimiser;
 mod replicas;
 mod resume;
 mod running_mean;
+mod shares;
 mod task;
 
 pub use best::Best;
@@ -19,4 +20,5 @@ pub use initialise::perturb;
 pub use initialise::{initialise, initialise_with_biases, zero};
 pub use optimiser::Trainer;
 pub use replicas::Replicas;
+pub use shares::{gathered, mean_of, mean_over, share, spread};
 pub use task::{HeldOut, Length, Step, Task, Term, train, train_for_the_best};

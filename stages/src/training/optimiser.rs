@@ -82,8 +82,8 @@ impl<M: Module> Trainer<M> {
     }
 
     /// One optimiser step. Nothing is read back from the device.
-    pub fn step(self, gradients: Gradients) -> Self {
-        let each = flat::gradients(&self.module, gradients);
+    pub fn step(self, mut gradients: Gradients) -> Self {
+        let each = flat::gradients(&self.module, &mut gradients);
         self.step_along(Gradient::Each(each))
     }
 

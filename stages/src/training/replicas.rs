@@ -1,5 +1,6 @@
-//! Data-parallel training: replicas of a module on several devices, each with an equal share of every batch. The
-//! mean of their gradients is that of the whole batch, so that all of them take the step of a single device.
+//! Data-parallel training: replicas of a module on several devices, each with an equal share of every batch. The loss
+//! of the whole batch is one graph over all devices. The gradient of the module is the sum of those of its replicas, so
+//! that all of them take the step of a single device.
 
 use super::adamw::Gradient;
 use super::flat;
@@ -15,15 +16,6 @@ pub struct Replicas<M: Module> {
     trainers: Vec<Trainer<M>>,
     /// Whether they are on different NVIDIA GPUs, which have collective operations.
     collective: bool,
-}
-
-impl<M: Module> From<Trainer<M>> for Replicas<M> {
-    fn from(trainer: Trainer<M>) -> Self {
-        Self {
-            trainers: vec![trainer],
-            collective: false,
-        }
-    }
 }
 
 impl<M: Module> Replicas<M> {
@@ -47,41 +39,46 @@ impl<M: Module> Replicas<M> {
         &self.trainers[0]
     }
 
+    pub fn steps_taken(&self) -> u64 {
+        self.first().steps_taken()
+    }
+
     /// As [`Trainer::check`], of every replica.
     ///
     /// # Errors
     /// As [`Trainer::check`].
-    pub(super) fn check(&mut self) -> Result<()> {
+    pub fn check(&mut self) -> Result<()> {
         self.trainers.iter_mut().try_for_each(Trainer::check)
     }
 
     /// The replicas of the module.
-    pub(super) fn modules(&self) -> Vec<&M> {
+    pub fn modules(&self) -> Vec<&M> {
         self.trainers
             .iter()
             .map(|trainer| &trainer.module)
             .collect()
     }
 
-    /// One step of all replicas along the mean gradient of `losses` `[1]`, one of each replica.
-    pub(super) fn step(mut self, losses: Vec<Tensor<1>>) -> Self {
-        let mut gradients = losses.into_iter().map(|loss| loss.backward());
+    /// One step of all replicas along the gradient of `loss` `[1]`.
+    pub fn step(mut self, loss: Tensor<1>) -> Self {
+        let mut gradients = loss.backward();
         if self.trainers.len() == 1 {
-            let trainer = self.trainers.remove(0);
-            return trainer.step(gradients.next().expect("a loss")).into();
+            let trainer = self.trainers.remove(0).step(gradients);
+            self.trainers.push(trainer);
+            return self;
         }
-        let each = (self.trainers.iter().zip(gradients))
-            .map(|(trainer, found)| flat::gradients(&trainer.module, found));
+        let each = self.trainers.iter();
+        let each = each.map(|trainer| flat::gradients(&trainer.module, &mut gradients));
         let each: Vec<_> = each.collect();
         let chosen: Vec<bool> = each[0].iter().map(Option::is_some).collect();
         let joined = self.trainers.iter().zip(each);
         let joined = joined.map(|(trainer, parts)| trainer.layout.join(parts));
         let joined = joined.collect();
-        let means = match self.collective {
+        let sums = match self.collective {
             true => all_reduced(joined),
-            false => mean(joined),
+            false => sum(joined),
         };
-        let trainers = (self.trainers.into_iter().zip(means))
+        let trainers = (self.trainers.into_iter().zip(sums))
             .map(|(trainer, vector)| {
                 let chosen = chosen.clone();
                 trainer.step_along(Gradient::Joined { vector, chosen })
@@ -103,13 +100,12 @@ impl<M: Module> Resumable for Replicas<M> {
     }
 }
 
-/// The mean of `vectors` `[n]`, one on each device, on each of these devices, computed on the first.
-fn mean(vectors: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+/// The sum of `vectors` `[n]`, one on each device, on each of these devices, computed on the first.
+fn sum(vectors: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
     let devices: Vec<Device> = vectors.iter().map(Tensor::device).collect();
-    let count = vectors.len() as f64;
     let on_first = vectors.into_iter().map(|v| v.to_device(&devices[0]));
-    let mean = on_first.reduce(|a, b| a + b).expect("a replica") / count;
-    let on_each = devices.iter().map(|device| mean.clone().to_device(device));
+    let sum = on_first.reduce(|a, b| a + b).expect("a replica");
+    let on_each = devices.iter().map(|device| sum.clone().to_device(device));
     on_each.collect()
 }
 
@@ -118,9 +114,9 @@ fn all_reduced(vectors: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
     let devices: Vec<Device> = vectors.iter().map(Tensor::device).collect();
     // every replica takes part before the first result is asked for
     let begun: Vec<_> = (vectors.into_iter())
-        .map(|v| all_reduce(v, ReduceOperation::Mean, devices.clone()))
+        .map(|v| all_reduce(v, ReduceOperation::Sum, devices.clone()))
         .collect();
-    begun.into_iter().map(|mean| mean.resolve()).collect()
+    begun.into_iter().map(|sum| sum.resolve()).collect()
 }
 
 #[cfg(feature = "cuda")]

@@ -19,24 +19,12 @@ pub trait Task<M, const N: usize> {
     const PART: &'static str;
     const TERMS: [Term; N];
 
-    /// The loss of `step` on a device with autodiff.
+    /// The loss of the whole batch of `step`, on the first device, with autodiff. There is a replica of the module on
+    /// each device, at least one, and each can take an equal share of the batch; the gradient is the sum of theirs.
     ///
     /// # Errors
     /// Errors of the data.
-    fn step(&mut self, module: &M, step: u64) -> Result<Step<N>>;
-
-    /// The losses of `step` with the batch in equal shares, one for each replica of the module, on its device. Their
-    /// mean is the loss of the whole batch. The configuration admits several replicas only of tasks that implement
-    /// this.
-    ///
-    /// # Errors
-    /// Errors of the data.
-    fn step_in_shares(&mut self, replicas: &[&M], step: u64) -> Result<Vec<Step<N>>> {
-        match replicas {
-            [module] => Ok(vec![self.step(module, step)?]),
-            _ => unreachable!("a task without shares has one replica"),
-        }
-    }
+    fn step(&mut self, replicas: &[&M], step: u64) -> Result<Step<N>>;
 
     /// Further training after the module has taken `step`.
     fn learn(&mut self, _step: u64) {}
@@ -146,8 +134,8 @@ const BEST: &str = "best";
 /// Steps between rows of the learning curve.
 const LOG_EVERY: u64 = 25;
 
-/// Runs `task` and returns the module with averaged weights, without autodiff. Resumes from the checkpoint in
-/// `context`, if any.
+/// Runs `task` on the devices of `context` and returns the module with averaged weights, without autodiff. Resumes from
+/// the checkpoint in `context`, if any.
 ///
 /// # Errors
 /// [`crate::error::Error::Diverged`]; [`crate::error::Error::Cancelled`]; errors of `task`.
@@ -161,13 +149,13 @@ pub fn train<M: Module, T: Task<M, N>, const N: usize>(
     train_for_the_best(trainer, task, length, best, context).map(|(module, _)| module)
 }
 
-/// As [`train`], also of several replicas, returning the weights of the `best` evaluation if they are kept, else the
-/// last ones; and the step of these weights.
+/// As [`train`], returning the weights of the `best` evaluation if they are kept, else the last ones; and the step of
+/// these weights.
 ///
 /// # Errors
 /// As [`train`].
 pub fn train_for_the_best<M: Module, T: Task<M, N>, const N: usize>(
-    trainer: impl Into<Replicas<M>>,
+    trainer: Trainer<M>,
     task: &mut T,
     length: Length,
     mut best: Best<M>,
@@ -177,7 +165,7 @@ pub fn train_for_the_best<M: Module, T: Task<M, N>, const N: usize>(
         steps,
         evaluate_every,
     } = length;
-    let mut replicas: Replicas<M> = trainer.into();
+    let mut replicas = Replicas::of(trainer, &context.replicas);
     let mut recent = [(); N].map(|()| RunningMean::new(&context.device));
     let mut parts: Vec<(&str, &mut dyn Resumable)> =
         vec![(T::PART, &mut replicas), (BEST, &mut best)];
@@ -193,17 +181,13 @@ pub fn train_for_the_best<M: Module, T: Task<M, N>, const N: usize>(
     let mut stops = false;
     for step in context.first_step()..steps {
         let rate = replicas.first().learning_rate();
-        let shares = task.step_in_shares(&replicas.modules(), step)?;
-        let (losses, terms): (Vec<_>, Vec<_>) = shares
-            .into_iter()
-            .map(|Step { loss, terms }| (loss, terms))
-            .unzip();
-        for (mean, term) in recent.iter_mut().zip(means_of(terms)) {
+        let Step { loss, terms } = task.step(&replicas.modules(), step)?;
+        for (mean, term) in recent.iter_mut().zip(terms) {
             if let Some(term) = term {
-                mean.add(term);
+                mean.add(without_autodiff(term));
             }
         }
-        replicas = replicas.step(losses);
+        replicas = replicas.step(loss);
         task.learn(step);
 
         let done = step + 1;
@@ -266,25 +250,6 @@ fn row_of<M, T: Task<M, N>, const N: usize>(
         .collect()
 }
 
-/// The means of the shares' terms, on the device of the first share, without autodiff.
-fn means_of<const N: usize>(shares: Vec<[Option<Tensor<1>>; N]>) -> [Option<Tensor<1>>; N] {
-    let count = shares.len() as f64;
-    let mut shares = shares.into_iter();
-    let first = shares.next().expect("a share");
-    let mut sums = first.map(|term| term.map(without_autodiff));
-    for share in shares {
-        for (sum, term) in sums.iter_mut().zip(share) {
-            if let (Some(sum), Some(term)) = (sum, term) {
-                *sum = sum.clone() + without_autodiff(term).to_device(&sum.device());
-            }
-        }
-    }
-    match count {
-        1.0 => sums,
-        _ => sums.map(|sum| sum.map(|sum| sum / count)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -329,8 +294,8 @@ mod tests {
             },
         ];
 
-        fn step(&mut self, line: &Linear, step: u64) -> Result<Step<2>> {
-            let weight = line.weight.val().flatten::<1>(0, 1);
+        fn step(&mut self, lines: &[&Linear], step: u64) -> Result<Step<2>> {
+            let weight = lines[0].weight.val().flatten::<1>(0, 1);
             let away = weight.mul_scalar(step as f64 + 1.0) - self.besides.0 as f64;
             let loss = away.square();
             let penalty = (step % 2 == 1).then(|| loss.clone().inner().mul_scalar(0.1));

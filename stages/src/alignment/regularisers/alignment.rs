@@ -70,7 +70,7 @@ impl RegulariserKind for Alignment {
             truncation: self.truncation,
         };
         Ok(Some(Box::new(Loss {
-            loss: WeightedLoss::new(weighted, given.prior)?,
+            loss: WeightedLoss::new(weighted, given)?,
             draws: self.draws,
             entropy: self.entropy,
         })))

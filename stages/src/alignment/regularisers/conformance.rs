@@ -114,6 +114,7 @@ pub(super) static OF_ROWS: LazyLock<LabelledFeatures> = LazyLock::new(|| {
 fn given(prior: &dyn Prior) -> Given<'_> {
     Given {
         prior,
+        replicas: &[],
         witness: None,
         features: Some(&FEATURES),
         of_rows: Some(&OF_ROWS),
@@ -211,6 +212,44 @@ fn gradients_are_those_of_differences_or_push_towards_what_is_learned() {
                 (low - room..=high + room).contains(&found),
                 "{what}: {found}, by differences {sides:?}"
             );
+        }
+    }
+}
+
+/// Fails if a device gets the groups, times or points of another, or its part of a term is lost.
+#[test]
+fn a_prior_on_several_devices_gives_the_same_terms_and_gradients() {
+    let (replicas, device) = ([priors(), priors()], Device::flex().autodiff());
+    let [second, third] = replicas.map(Vec::into_iter);
+    for (((model, prior), (_, second)), (_, third)) in priors().into_iter().zip(second).zip(third) {
+        let replicas = [second, third];
+        for config in RegulariserConfig::examples() {
+            let kind = config.kind();
+            if kind.asks() > model.kind().offers() {
+                continue;
+            }
+            let found = |replicas| {
+                let given = Given {
+                    replicas,
+                    ..given(prior.as_ref())
+                };
+                let mut regulariser = kind.begin(given).unwrap()?;
+                let (posterior, given) = posterior(ROWS, 0.0, &device);
+                regulariser.learn(posterior.centre(), &mut Streams::new(5).at("learn", 0));
+                let term = term(regulariser.as_ref(), posterior.as_ref(), 0);
+                let gradients = term.backward();
+                let of = |tensor: Tensor<2>| to_f64(tensor.grad(&gradients).unwrap()).unwrap();
+                Some((scalar(term.inner()).unwrap(), given.map(of).concat()))
+            };
+            let (Some((one, along)), Some((three, same))) = (found(&[]), found(&replicas)) else {
+                continue;
+            };
+            let what = format!("{} with {}: {one} {three}", config.name(), model.name());
+            assert!((one - three).abs() < 1e-5 * one.abs().max(1e-2), "{what}");
+            let size = along.iter().fold(0.0f64, |most, g| most.max(g.abs()));
+            for (a, b) in along.iter().zip(&same) {
+                assert!((a - b).abs() < 1e-4 * size, "{what}: {a} {b}");
+            }
         }
     }
 }

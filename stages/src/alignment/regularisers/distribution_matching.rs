@@ -77,9 +77,12 @@ impl RegulariserKind for DistributionMatching {
 
     fn begin<'a>(&'a self, given: Given<'a>) -> Result<Option<Box<dyn Regulariser + 'a>>> {
         let prior = given.prior;
-        let fields = prior.velocity().zip(prior.velocity_tracked());
-        let (plain, tracked) =
-            fields.ok_or_else(|| lacks("the velocity of a probability-flow ODE"))?;
+        let teachers = given.priors().map(|prior| {
+            let fields = prior.velocity().zip(prior.velocity_tracked());
+            fields.map(|(plain, tracked)| Teacher { plain, tracked })
+        });
+        let teachers = teachers.collect::<Option<Vec<_>>>();
+        let teachers = teachers.ok_or_else(|| lacks("the velocity of a probability-flow ODE"))?;
         let width = match self.latents {
             Latents::Whole => given.latent.elements(),
             Latents::Tokens => given.latent.width,
@@ -104,7 +107,7 @@ impl RegulariserKind for DistributionMatching {
             of: given.steps,
         };
         Ok(Some(Box::new(Matching {
-            student: Student::new(Teacher { plain, tracked }, network, schedule),
+            student: Student::new(teachers, given.devices(), network, schedule),
             config: self,
         })))
     }
@@ -131,10 +134,10 @@ impl Regulariser for Matching<'_> {
     }
 
     fn check(&mut self) -> Result<()> {
-        self.student.trainer_mut().check()
+        self.student.replicas_mut().check()
     }
 
     fn learner(&mut self) -> Option<&mut dyn Resumable> {
-        Some(self.student.trainer_mut())
+        Some(self.student.replicas_mut())
     }
 }

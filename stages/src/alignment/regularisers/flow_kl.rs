@@ -76,7 +76,7 @@ impl RegulariserKind for FlowKl {
 
     fn begin<'a>(&'a self, given: Given<'a>) -> Result<Option<Box<dyn Regulariser + 'a>>> {
         Ok(Some(Box::new(Divergence {
-            loss: WeightedLoss::new(self.weighted(), given.prior)?,
+            loss: WeightedLoss::new(self.weighted(), given)?,
             draws: self.draws,
             elements: given.elements,
         })))

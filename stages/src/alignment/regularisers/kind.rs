@@ -9,7 +9,7 @@ use crate::posteriors::{Draw, Posterior, mean_over_elements};
 use crate::priors::{KeptPoints, Offers, PointShape, Prior, Witness};
 use crate::problems::Problems;
 use crate::random::Streams;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;
 
 /// The configuration of a kind of regulariser.
@@ -82,6 +82,8 @@ pub enum Against {
 pub struct Given<'a> {
     /// The frozen prior, loaded for gradients.
     pub prior: &'a dyn Prior,
+    /// The same on each further device of the training.
+    pub replicas: &'a [Box<dyn Prior>],
     /// Another experiment's prior over the same features, if configured.
     pub witness: Option<&'a Witness>,
     /// Training features of the prior as its points, if they are kept with it.
@@ -96,6 +98,19 @@ pub struct Given<'a> {
     pub steps: u64,
     /// Source of initial weights.
     pub streams: Streams,
+}
+
+impl<'a> Given<'a> {
+    /// The prior on each device, at least one.
+    pub(super) fn priors(self) -> impl Iterator<Item = &'a dyn Prior> {
+        let others = self.replicas.iter().map(AsRef::as_ref);
+        std::iter::once(self.prior).chain(others)
+    }
+
+    /// The devices, without autodiff.
+    pub(super) fn devices(self) -> Vec<Device> {
+        self.priors().map(Prior::device).collect()
+    }
 }
 
 /// Rows of data as the encoder sees them.

@@ -9,7 +9,8 @@ use crate::numerics::mean;
 use crate::priors::{NllOptions, Points, Prior, Witness};
 use crate::problems::Problems;
 use crate::tensors::{from_f32, from_f64};
-use burn::tensor::Tensor;
+use crate::training::{gathered, spread};
+use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,7 +69,8 @@ impl RegulariserKind for Nll {
 
     fn begin<'a>(&'a self, given: Given<'a>) -> Result<Option<Box<dyn Regulariser + 'a>>> {
         Ok(Some(Box::new(Exact {
-            prior: given.prior,
+            priors: given.priors().collect(),
+            devices: given.devices(),
             witness: given.witness,
             tolerance: self.tolerance,
             entropy: self.entropy,
@@ -77,7 +79,9 @@ impl RegulariserKind for Nll {
 }
 
 struct Exact<'a> {
-    prior: &'a dyn Prior,
+    /// The prior on each device.
+    priors: Vec<&'a dyn Prior>,
+    devices: Vec<Device>,
     /// Replaces the prior, if given.
     witness: Option<&'a Witness>,
     tolerance: f64,
@@ -113,13 +117,17 @@ impl Exact<'_> {
     /// The NLL of latents [n, d] under the prior: its graph if it has one, else its value with the gradient of the
     /// ODE.
     fn own(&self, latents: Tensor<2>) -> Result<Tensor<1>> {
-        let shape = self.prior.shape();
+        let prior = self.priors[0];
+        let shape = prior.shape();
         let [n, d] = latents.dims();
         let points = n * d / shape.elements();
         let values = latents.reshape([points, shape.tokens, shape.width]);
         let each = 1.0 / shape.elements() as f64;
-        if let Some(nll) = self.prior.nll_graph(&Points::new(values.clone())) {
-            return Ok(nll.mean().mul_scalar(each));
+        let shares = spread(values.clone(), &self.devices).into_iter();
+        let graphs = shares.zip(&self.priors);
+        let graphs = graphs.map(|(values, prior)| prior.nll_graph(&Points::new(values)));
+        if let Some(nll) = graphs.collect::<Option<Vec<_>>>() {
+            return Ok(gathered(nll).mean().mul_scalar(each));
         }
         let options = NllOptions::exact(self.tolerance);
         let tracked = values.device().is_autodiff();
@@ -128,12 +136,12 @@ impl Exact<'_> {
             false => values.clone(),
         });
         let go_on = &mut |_| Ok(());
-        let nll = mean(&self.prior.nll(&plain, &options, go_on)?.values);
+        let nll = mean(&prior.nll(&plain, &options, go_on)?.values);
         let value = from_f32(vec![(nll * each) as f32], [1], &plain.values.device());
         if !tracked {
             return Ok(value);
         }
-        let gradient = self.prior.nll_gradient(&plain, &options, go_on)?;
+        let gradient = prior.nll_gradient(&plain, &options, go_on)?;
         let gradient = from_f64(
             gradient,
             values.dims(),

@@ -158,6 +158,7 @@ fn prior() -> Box<dyn Prior> {
 fn given<'a>(prior: &'a dyn Prior, features: &'a KeptPoints) -> Given<'a> {
     Given {
         prior,
+        replicas: &[],
         witness: None,
         features: Some(features),
         of_rows: None,

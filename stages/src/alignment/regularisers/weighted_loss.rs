@@ -1,17 +1,19 @@
 //! The alignment loss under a frozen velocity, shared by two kinds.
 
-use super::kind::lacks;
+use super::kind::{Given, lacks};
 use crate::alignment::loss::{alignment_loss, alignment_times};
 use crate::alignment::weighting::Weighted;
 use crate::error::Result;
-use crate::priors::{Prior, Tabulated, VelocityField};
-use burn::tensor::Tensor;
+use crate::priors::{Prior, Spread, Tabulated, VelocityField};
+use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;
 
 /// The loss for one weighting.
 pub(super) struct WeightedLoss<'a> {
     weighted: Weighted,
-    frozen: Frozen<'a>,
+    /// One on each device.
+    frozen: Vec<Frozen<'a>>,
+    devices: Vec<Device>,
     /// Numbers per point of the prior.
     elements: usize,
 }
@@ -24,24 +26,39 @@ enum Frozen<'a> {
     Field(&'a dyn VelocityField),
 }
 
+impl<'a> Frozen<'a> {
+    /// The velocity of `prior`, for `weighted`.
+    fn of(weighted: Weighted, prior: &'a dyn Prior) -> Result<Self> {
+        match (prior.network(), prior.velocity_tracked()) {
+            (Some(network), _) => {
+                let table = Tabulated::new(network.clone(), alignment_times(weighted));
+                Ok(Self::Table(Box::new(table)))
+            }
+            (None, Some(field)) => Ok(Self::Field(field)),
+            (None, None) => Err(lacks("the velocity of a probability-flow ODE")),
+        }
+    }
+
+    fn field(&self) -> &dyn VelocityField {
+        match self {
+            Self::Table(table) => table.as_ref(),
+            Self::Field(field) => *field,
+        }
+    }
+}
+
 impl<'a> WeightedLoss<'a> {
-    /// For the velocity of `prior`.
+    /// For the velocity of the prior in `given`.
     ///
     /// # Errors
     /// An input error for a prior without a velocity.
-    pub fn new(weighted: Weighted, prior: &'a dyn Prior) -> Result<Self> {
-        let frozen = match (prior.network(), prior.velocity_tracked()) {
-            (Some(network), _) => {
-                let table = Tabulated::new(network.clone(), alignment_times(weighted));
-                Frozen::Table(Box::new(table))
-            }
-            (None, Some(field)) => Frozen::Field(field),
-            (None, None) => return Err(lacks("the velocity of a probability-flow ODE")),
-        };
+    pub fn new(weighted: Weighted, given: Given<'a>) -> Result<Self> {
+        let frozen = given.priors().map(|prior| Frozen::of(weighted, prior));
         Ok(Self {
             weighted,
-            frozen,
-            elements: prior.shape().elements(),
+            frozen: frozen.collect::<Result<_>>()?,
+            devices: given.devices(),
+            elements: given.prior.shape().elements(),
         })
     }
 
@@ -49,10 +66,10 @@ impl<'a> WeightedLoss<'a> {
     pub fn of(&self, latents: Tensor<2>, draws: usize, rng: &mut Pcg64) -> Tensor<1> {
         let [n, d] = latents.dims();
         let points = latents.reshape([n * d / self.elements, self.elements]);
-        let field = match &self.frozen {
-            Frozen::Table(table) => table.as_ref(),
-            Frozen::Field(field) => *field,
+        let field = Spread {
+            fields: self.frozen.iter().map(Frozen::field).collect(),
+            devices: &self.devices,
         };
-        alignment_loss(field, points, self.weighted, draws, rng)
+        alignment_loss(&field, points, self.weighted, draws, rng)
     }
 }

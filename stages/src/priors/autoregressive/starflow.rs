@@ -5,13 +5,10 @@ use super::guidance::Rule;
 use super::network::{self, Network};
 use super::tarflow::{check_rates, check_widths};
 use crate::context::Context;
-use crate::devices::Shared;
 use crate::error::Result;
 use crate::priors::condition::{ConditionKind, columns_of};
 use crate::priors::drawing::Ways;
-use crate::priors::kind::Schedule;
 use crate::priors::kind::{Fit, Fitted, Offers, PriorConfig};
-use crate::priors::maximum_likelihood::of_batch;
 use crate::priors::prior::{Placement, PointShape, Prior};
 use crate::problems::Problems;
 use schemars::JsonSchema;
@@ -109,10 +106,6 @@ impl PriorConfig for StarFlow {
             "an even number: rotary positions turn pairs",
         );
         check_rates(self.soft_clip, self.dropout, problems);
-    }
-
-    fn shared(&self, schedule: &Schedule) -> Option<Shared> {
-        Some(of_batch(schedule))
     }
 
     fn offers(&self) -> Offers {

@@ -4,13 +4,10 @@ use super::design::{BlockDesign, Design, Scale};
 use super::guidance::Rule;
 use super::network::{self, Network};
 use crate::context::Context;
-use crate::devices::Shared;
 use crate::error::Result;
 use crate::priors::condition::{ConditionKind, columns_of};
 use crate::priors::drawing::Ways;
-use crate::priors::kind::Schedule;
 use crate::priors::kind::{Fit, Fitted, Offers, PriorConfig};
-use crate::priors::maximum_likelihood::of_batch;
 use crate::priors::prior::{Placement, PointShape, Prior};
 use crate::problems::Problems;
 use schemars::JsonSchema;
@@ -123,10 +120,6 @@ impl PriorConfig for TarFlow {
         problems.within("layers", self.layers, 1..=128);
         check_widths(self.channels, self.head_width, problems);
         check_rates(self.soft_clip, self.dropout, problems);
-    }
-
-    fn shared(&self, schedule: &Schedule) -> Option<Shared> {
-        Some(of_batch(schedule))
     }
 
     fn offers(&self) -> Offers {

@@ -33,10 +33,7 @@ use super::drawing::{Carried, Way, Ways};
 use super::kind::{Fit, Fitted, PriorConfig};
 use super::prior::{Placement, PointShape, Points, Prior, Progress};
 use crate::context::Context;
-use crate::devices::Shared;
 use crate::error::Result;
-use crate::priors::kind::Schedule;
-use crate::priors::maximum_likelihood::of_batch;
 use crate::problems::Problems;
 use crate::random::Streams;
 use crate::training::initialise_with_biases;
@@ -197,10 +194,6 @@ impl PriorConfig for Coupling {
         if let Some(splines) = &self.splines {
             problems.section("splines", |problems| splines.check(problems));
         }
-    }
-
-    fn shared(&self, schedule: &Schedule) -> Option<Shared> {
-        Some(of_batch(schedule))
     }
 
     fn conditional(&self) -> bool {

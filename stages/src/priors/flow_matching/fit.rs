@@ -12,8 +12,8 @@ use crate::problems::Problems;
 use crate::random::{Streams, normal, stratified_times};
 use crate::tensors::from_f32;
 use crate::training::{
-    Best, HeldOut, Length, MatmulPrecision, OptimiserConfig, Replicas, Step, Task, Term, Trainer,
-    train_for_the_best,
+    Best, HeldOut, Length, MatmulPrecision, OptimiserConfig, Step, Task, Term, Trainer, mean_over,
+    share, train_for_the_best,
 };
 use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;
@@ -123,44 +123,35 @@ impl FitConfig {
         points: Vec<f32>,
         rng: &mut Pcg64,
     ) -> (Trainer<VelocityNetwork>, Tensor<1>) {
-        let loss = self
-            .losses(&[&trainer.module], &points, None, rng)
-            .remove(0);
+        let loss = self.loss(&[&trainer.module], &points, None, rng);
         (trainer.step(loss.backward()), loss.inner())
     }
 
-    /// The losses `[1]` of `replicas` on `points`, row-major [batch, width], in equal shares of groups, under
-    /// `condition` [batch, c], with times and noise from `rng`.
-    fn losses(
+    /// The loss `[1]` of `points`, row-major [batch, width], in equal shares of groups for `replicas`, under `condition`
+    /// [batch, c], with times and noise from `rng`.
+    fn loss(
         &self,
         replicas: &[&VelocityNetwork],
         points: &[f32],
         condition: Option<Tensor<2>>,
         rng: &mut Pcg64,
-    ) -> Vec<Tensor<1>> {
+    ) -> Tensor<1> {
         let times = stratified_times(rng, self.times);
         let noise = normal(rng, points.len());
         let count = replicas.len();
-        let share = |values: &[f32], k: usize| {
-            let size = values.len() / count;
-            values[k * size..(k + 1) * size].to_vec()
-        };
-        let groups = self.times / count;
-        let loss = |(k, network): (usize, &&VelocityNetwork)| {
+        mean_over(replicas, |k, network| {
             let device = network.device();
-            let dims = [groups, self.batch / self.times, network.width()];
-            let noise = from_f32(share(&noise, k), dims, &device);
-            let data = from_f32(share(points, k), dims, &device);
+            let dims = [self.times / count, self.batch / self.times, network.width()];
+            let of_share = |values| from_f32(share(values, k, count).to_vec(), dims, &device);
             let condition = condition.as_ref().map(|all| {
                 let rows = self.batch / count;
-                let share = all.clone().narrow(0, k * rows, rows);
-                share.to_device(&device)
+                all.clone().narrow(0, k * rows, rows).to_device(&device)
             });
             let under = condition.and_then(|condition| network.under(condition));
-            let field = under.as_deref().unwrap_or(*network);
-            flow_matching_loss(field, data, noise, &times[k * groups..(k + 1) * groups])
-        };
-        replicas.iter().enumerate().map(loss).collect()
+            let field = under.as_deref().unwrap_or(network);
+            let times = share(&times, k, count);
+            flow_matching_loss(field, of_share(points), of_share(&noise), times)
+        })
     }
 
     /// Trains for `steps` steps of flow matching and returns the network with averaged weights. `next` returns the
@@ -211,8 +202,7 @@ impl FitConfig {
             evaluate_every,
         };
         let best = Best::new(patience, trainer.averaged());
-        let replicas = Replicas::of(trainer, &context.replicas);
-        let (network, step) = train_for_the_best(replicas, &mut task, length, best, context)?;
+        let (network, step) = train_for_the_best(trainer, &mut task, length, best, context)?;
         Ok((in_f32(network), step))
     }
 }
@@ -230,11 +220,7 @@ impl<N: FnMut(u64) -> Result<Batch>> Task<VelocityNetwork, 1> for Matching<'_, N
     const PART: &'static str = PART;
     const TERMS: [Term; 1] = [Term::LOSS];
 
-    fn step(&mut self, network: &VelocityNetwork, step: u64) -> Result<Step<1>> {
-        Ok(self.step_in_shares(&[network], step)?.remove(0))
-    }
-
-    fn step_in_shares(&mut self, replicas: &[&VelocityNetwork], step: u64) -> Result<Vec<Step<1>>> {
+    fn step(&mut self, replicas: &[&VelocityNetwork], step: u64) -> Result<Step<1>> {
         let Batch { values, conditions } = (self.next)(step)?;
         let condition = self.conditioning.zip(conditions).map(|(how, conditions)| {
             let mut rng = self.streams.at(DROPPED, step);
@@ -242,8 +228,8 @@ impl<N: FnMut(u64) -> Result<Batch>> Task<VelocityNetwork, 1> for Matching<'_, N
             (how.kind).encode_with_dropout(&conditions, how.dropout, &mut rng, &device)
         });
         let mut rng = self.streams.at(STREAM, step);
-        let losses = self.config.losses(replicas, &values, condition, &mut rng);
-        Ok(losses.into_iter().map(Step::of).collect())
+        let loss = self.config.loss(replicas, &values, condition, &mut rng);
+        Ok(Step::of(loss))
     }
 
     fn evaluate(&mut self, averaged: &VelocityNetwork) -> Result<Option<HeldOut<1>>> {

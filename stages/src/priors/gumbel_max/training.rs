@@ -7,7 +7,7 @@ use crate::priors::of_sequences::{Shuffled, rows_of};
 use crate::random::Streams;
 use crate::sequences::Alphabet;
 use crate::tensors::scalar;
-use crate::training::{HeldOut, Step, Task, Term};
+use crate::training::{HeldOut, Step, Task, Term, mean_over, share};
 use burn::tensor::Tensor;
 
 pub(super) struct Training<'a> {
@@ -27,9 +27,11 @@ impl Task<Network, 1> for Training<'_> {
     const PART: &'static str = PART;
     const TERMS: [Term; 1] = [Term::LOSS];
 
-    fn step(&mut self, network: &Network, step: u64) -> Result<Step<1>> {
+    fn step(&mut self, replicas: &[&Network], step: u64) -> Result<Step<1>> {
         let rows = rows_of(self.alphabet, self.batches.at(step, self.streams));
-        Ok(Step::of(loss(network, &rows)))
+        Ok(Step::of(mean_over(replicas, |k, network| {
+            loss(network, share(&rows, k, replicas.len()))
+        })))
     }
 
     fn evaluate(&mut self, averaged: &Network) -> Result<Option<HeldOut<1>>> {

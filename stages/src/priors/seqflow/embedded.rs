@@ -31,7 +31,7 @@ use crate::priors::prior::{PointShape, normal_nll};
 use crate::random::{Streams, normal};
 use crate::sequences::{Alphabet, Cost, Sequence, SequenceModel, Weighed};
 use crate::tensors::{from_f32, scalar, to_f32, to_f64};
-use crate::training::{HeldOut, Step, Task, Term};
+use crate::training::{HeldOut, Step, Task, Term, mean_over, share};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;
@@ -112,21 +112,25 @@ struct Training<'a> {
 }
 
 impl Training<'_> {
-    fn losses(
+    /// The mean loss `[1]` over rows [n, T], equal shares of which are for `replicas`.
+    fn loss(
         &self,
-        module: &Embedded,
+        replicas: &[&Embedded],
         rows: &[u32],
         stream: &str,
         step: u64,
-    ) -> Result<[Tensor<1>; 2]> {
-        let table = module.embedding.on_host()?;
+    ) -> Result<Tensor<1>> {
+        let table = replicas[0].embedding.on_host()?;
         let scale = self.config.embedding.noise as f32;
         let noise = table.dequantise_with(rows, scale, &mut self.streams.at(stream, step));
-        Ok(module.losses(self.shape, rows, noise.noise))
-    }
-
-    fn loss(&self, [nll, similarity]: [Tensor<1>; 2]) -> Tensor<1> {
-        nll.mean() + similarity.mul_scalar(self.config.embedding.similarity)
+        Ok(mean_over(replicas, |k, module| {
+            let (rows, noise) = (
+                share(rows, k, replicas.len()),
+                share(&noise.noise, k, replicas.len()),
+            );
+            let [nll, similarity] = module.losses(self.shape, rows, noise.to_vec());
+            nll.mean() + similarity.mul_scalar(self.config.embedding.similarity)
+        }))
     }
 }
 
@@ -134,18 +138,22 @@ impl Task<Embedded, 1> for Training<'_> {
     const PART: &'static str = PART;
     const TERMS: [Term; 1] = [Term::LOSS];
 
-    fn step(&mut self, module: &Embedded, step: u64) -> Result<Step<1>> {
+    fn step(&mut self, replicas: &[&Embedded], step: u64) -> Result<Step<1>> {
         let rows = rows_of(self.alphabet, self.batches.at(step, self.streams));
-        let losses = self.losses(module, &rows, "noise of tokens", step)?;
-        Ok(Step::of(self.loss(losses)))
+        Ok(Step::of(self.loss(
+            replicas,
+            &rows,
+            "noise of tokens",
+            step,
+        )?))
     }
 
     fn evaluate(&mut self, averaged: &Embedded) -> Result<Option<HeldOut<1>>> {
         if self.held_out.is_empty() {
             return Ok(None);
         }
-        let losses = self.losses(averaged, &self.held_out, "noise of held-out tokens", 0)?;
-        Ok(Some(HeldOut::of(scalar(self.loss(losses))?)))
+        let loss = self.loss(&[averaged], &self.held_out, "noise of held-out tokens", 0)?;
+        Ok(Some(HeldOut::of(scalar(loss)?)))
     }
 }
 

@@ -12,6 +12,8 @@ mod of_data;
 mod of_points;
 mod outputs;
 mod prior;
+#[cfg(test)]
+mod tests;
 mod thinned;
 mod trajectory;
 pub(super) mod vae;
@@ -27,7 +29,7 @@ use crate::autoencoders::Reconstruction;
 use crate::classifiers::LabelledFeatures;
 use crate::context::{Context, Monitor, Summary};
 use crate::data::{Data, Demands, Element, Files, Part, Scan, files_of_parts};
-use crate::devices::Numbers;
+use crate::devices::{Numbers, Shared};
 use crate::error::{Error, Result};
 use crate::priors::{KeptPoints, Placement, PointShape};
 use crate::problems::Problems;
@@ -119,6 +121,11 @@ impl StageConfig for Config {
 
     fn numbers(&self) -> Option<Numbers> {
         Some(self.precision.numbers("precision"))
+    }
+
+    /// Free points stay together: each is a parameter.
+    fn shared(&self) -> Option<Shared> {
+        (self.data.as_ref()).map(|_| Shared::of_batch(self.batch))
     }
 
     fn inputs(&mut self) -> Vec<(String, &mut PathBuf)> {
@@ -327,7 +334,7 @@ impl Prepared {
             precision: self.config.precision,
             ..Placement::on(&context.device).for_gradients()
         };
-        let prior = Prior::load(flow, &place)?;
+        let prior = Prior::load(flow, &place)?.also_on(&context.replicas, flow, &place)?;
         let prior = match self.config.regulariser.kind().samples() {
             Some(_) => prior.with_training_features(flow)?,
             None => prior,

@@ -76,6 +76,7 @@ impl<'a> Objective<'a> {
         let kind = config.regulariser.kind();
         let given = Given {
             prior: prior.flow.prior.as_ref(),
+            replicas: &prior.replicas,
             witness: prior.witness.as_ref(),
             features: prior.train.as_ref(),
             of_rows: prior.of_rows.as_ref(),

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::figures::PARAMETERS;
 use crate::persist::Resumable;
 use crate::random::Streams;
-use crate::training::{HeldOut, Step, Task, Term, Trainer, train};
+use crate::training::{HeldOut, Step, Task, Term, Trainer, gathered, mean_of, spread, train};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use std::path::Path;
@@ -119,7 +119,6 @@ fn trained(
     prior: &Prior,
     context: &Context,
 ) -> Result<Autoencoder> {
-    let device = context.device.clone().autodiff();
     let mut batches = Batches::start(
         &data.ingest,
         Part::Train,
@@ -144,7 +143,7 @@ fn trained(
             held_out: data.tensor(data.rows(&held_out.items, &held_out.rows), &context.device),
             held_out_items: held_out.items,
             streams: context.streams,
-            device,
+            devices: context.tracked_devices(),
         };
         let trainer = Trainer::new(autoencoder, &config.optimiser, config.steps);
         train(trainer, &mut task, length(config), context)
@@ -163,29 +162,38 @@ struct Encode<'a> {
     /// The item of each.
     held_out_items: Vec<usize>,
     streams: Streams,
-    /// With autodiff.
-    device: Device,
+    /// Of the replicas, with autodiff.
+    devices: Vec<Device>,
 }
 
 impl Encode<'_> {
-    /// The terms of `rows` [B, C, H, W], which are `items` of the data, with the noise of `step`.
+    /// The terms of rows, which are `items` of the data, with the noise of `step`. Equal shares of the rows [b, C, H, W]
+    /// are encoded and decoded by replicas, each on its device; the latents between them are together on the first.
     fn terms(
         &self,
-        model: &Autoencoder,
-        rows: Tensor<4>,
+        replicas: &[&Autoencoder],
+        rows: Vec<Tensor<4>>,
         items: &[usize],
         step: u64,
     ) -> Result<Terms> {
         let mut rng = self.streams.at("autoencoder", step);
-        let posterior = model.encode(rows.clone());
+        let outputs = replicas.iter().zip(&rows);
+        let outputs = outputs.map(|(model, rows)| model.outputs(rows.clone()));
+        let posterior = replicas[0].posterior_of(gathered(outputs.collect()));
         let drawn = posterior.draw(&mut rng);
         let latents = drawn.latents.clone();
-        let decoded = model.decode(match &self.config.fine_tune {
+        let latents = match &self.config.fine_tune {
             Some(fine_tune) => fine_tune.for_decoder(latents, &mut rng),
             None => latents,
+        };
+        let devices: Vec<Device> = rows.iter().map(Tensor::device).collect();
+        let shares = spread(latents, &devices).into_iter().zip(rows);
+        let means = replicas.iter().zip(shares).map(|(model, (latents, rows))| {
+            let decoded = model.decode(latents);
+            let losses = model.reconstruction_losses(self.config.reconstruction, decoded, rows);
+            losses.mean()
         });
-        let losses = model.reconstruction_losses(self.config.reconstruction, decoded, rows);
-        let reconstruction = Some(losses.mean());
+        let reconstruction = Some(mean_of(means.collect()));
         (self.objective).terms(reconstruction, drawn, posterior.as_ref(), items, &mut rng)
     }
 }
@@ -194,12 +202,12 @@ impl Task<Autoencoder, 2> for Encode<'_> {
     const PART: &'static str = PART;
     const TERMS: [Term; 2] = TERMS;
 
-    fn step(&mut self, model: &Autoencoder, step: u64) -> Result<Step<2>> {
+    fn step(&mut self, replicas: &[&Autoencoder], step: u64) -> Result<Step<2>> {
         let batch = self.batches.next_of_items()?;
         let items = batch.items.clone();
         let rows = (self.data).trained_on(step, batch);
-        let rows = self.data.tensor(rows, &self.device);
-        let terms = self.terms(model, rows, &items, step)?;
+        let rows = self.data.tensors(&rows, &self.devices);
+        let terms = self.terms(replicas, rows, &items, step)?;
         Ok(self.objective.step(terms, step))
     }
 
@@ -213,8 +221,8 @@ impl Task<Autoencoder, 2> for Encode<'_> {
 
     fn evaluate(&mut self, averaged: &Autoencoder) -> Result<Option<HeldOut<2>>> {
         // the same noise for every evaluation
-        let (rows, items) = (self.held_out.clone(), &self.held_out_items);
-        let terms = self.terms(averaged, rows, items, u64::MAX)?;
+        let (rows, items) = (vec![self.held_out.clone()], &self.held_out_items);
+        let terms = self.terms(&[averaged], rows, items, u64::MAX)?;
         self.objective.values(terms).map(Some)
     }
 

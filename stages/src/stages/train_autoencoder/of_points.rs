@@ -110,9 +110,9 @@ impl Task<Points, 2> for Move<'_> {
     const PART: &'static str = PART;
     const TERMS: [Term; 2] = TERMS;
 
-    fn step(&mut self, points: &Points, step: u64) -> Result<Step<2>> {
+    fn step(&mut self, replicas: &[&Points], step: u64) -> Result<Step<2>> {
         let mut rng = self.streams.at("points", step);
-        let posterior = points.posterior();
+        let posterior = replicas[0].posterior();
         self.trajectory.note(step, &posterior.centre())?;
         let drawn = posterior.draw(&mut rng);
         let terms = (self.objective).terms(None, drawn, posterior.as_ref(), &[], &mut rng)?;

@@ -3,13 +3,16 @@
 use crate::classifiers::LabelledFeatures;
 use crate::data::Part;
 use crate::error::Result;
-use crate::priors::{Flow, KeptPoints, Placement, Witness};
+use crate::priors::{self, Flow, KeptPoints, Placement, Witness};
+use burn::tensor::Device;
 use std::path::Path;
 
 /// The frozen flow, and the features it was not trained on, as its points.
 pub struct Prior {
     /// The flow.
     pub flow: Flow,
+    /// Its prior on each further device of a training.
+    pub replicas: Vec<Box<dyn priors::Prior>>,
     /// Features of held-out rows.
     pub held_out: Option<KeptPoints>,
     /// Features of test rows, if any.
@@ -30,12 +33,28 @@ impl Prior {
     pub fn load(dir: &Path, place: &Placement) -> Result<Self> {
         Ok(Self {
             flow: Flow::load(dir, place)?,
+            replicas: Vec::new(),
             held_out: KeptPoints::load(Part::HeldOut, dir)?,
             test: KeptPoints::load(Part::Test, dir)?,
             train: None,
             of_rows: None,
             witness: None,
         })
+    }
+
+    /// Adds the prior in the directory `dir` on each of `devices`.
+    ///
+    /// # Errors
+    /// As [`Flow::load`].
+    pub fn also_on(mut self, devices: &[Device], dir: &Path, place: &Placement) -> Result<Self> {
+        for device in devices.iter().cloned() {
+            let place = Placement {
+                device,
+                ..place.clone()
+            };
+            self.replicas.push(Flow::load(dir, &place)?.prior);
+        }
+        Ok(self)
     }
 
     /// Adds the training features in the directory `dir`, if there are any.
