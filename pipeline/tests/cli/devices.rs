@@ -119,14 +119,11 @@ fn devices_count_in_sweeps_variations_and_experiments_that_are_read() {
     let one = project.run(&["config", "one.yaml"]);
     one.expect(0, &["device: cpu"]);
     assert!(!one.stdout.contains("devices:"), "{one}");
-    project.write(
-        "other.yaml",
-        tiny::CONFIG.replace("name: tiny", "name: other"),
-    );
-    let asked = tiny::CONFIG
+    let other = tiny::CONFIG.replace("batch: 16", "batch: 18");
+    project.write("other.yaml", other.replace("name: tiny", "name: other"));
+    let asked = other
         .replace("times: 8", "times: 6")
         .replace("batch: 32", "batch: 36")
-        .replace("batch: 16", "batch: 18")
         .replace("{points: 8,", "{unaligned: other.yaml, points: 8,");
     project.write("asked.yaml", format!("devices: [cpu, cpu, cpu]\n{asked}"));
     let told = [
