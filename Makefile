@@ -77,7 +77,7 @@ build: hdf5
 
 ## make install [PREFIX=~/.local]                                   the binary, completions and man pages
 install: build
-	install -D -m 755 $(BINARY) $(PREFIX)/bin/latent-align
+	install -D -s -m 755 $(BINARY) $(PREFIX)/bin/latent-align
 	$(BINARY) man --out $(PREFIX)/share/man/man1 --force
 	install -d $(addprefix $(PREFIX)/share/,$(dir $(BASH) $(ZSH) $(FISH)))
 	$(BINARY) completions bash > $(PREFIX)/share/$(BASH)

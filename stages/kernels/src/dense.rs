@@ -62,8 +62,6 @@ struct Covariances {
 }
 
 impl Epilogue<f64> for Covariances {
-    const LAST: bool = true;
-
     #[inline(always)]
     fn finish(&self, row: usize, column: usize, values: &mut [f64]) {
         let [of_a, of_b] = &self.squares;
@@ -102,8 +100,6 @@ pub fn waves(a: Matrix<f64>, b: Matrix<f64>, phases: &[f64], room: Room) {
 struct Waves<'a>(&'a [f64]);
 
 impl Epilogue<f64> for Waves<'_> {
-    const LAST: bool = true;
-
     #[inline(always)]
     fn finish(&self, _: usize, column: usize, values: &mut [f64]) {
         for (value, phase) in values.iter_mut().zip(&self.0[column..]) {

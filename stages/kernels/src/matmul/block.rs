@@ -157,21 +157,17 @@ impl<T: Number, L: Left<T>, R: Right<T>, P: Place> Block<'_, T, L, R, P> {
                         });
                     }
                 }
-                if start + length == self.depth.end && !E::LAST {
-                    self.finish(epilogue, rows, column..column + columns);
-                }
             }
         }
-        if E::LAST {
-            for row in self.rows.clone() {
-                // from the panel with the diagonal on
-                let before = match self.target.upper {
-                    true => row.saturating_sub(self.columns.start) / K::COLUMNS * K::COLUMNS,
-                    false => 0,
-                };
-                let first = (self.columns.start + before).min(self.columns.end);
-                self.finish(epilogue, row..row + 1, first..self.columns.end);
-            }
+        // whole rows at once: vectors of neighbouring panels overlap in long computations
+        for row in self.rows.clone() {
+            // from the panel with the diagonal on
+            let before = match self.target.upper {
+                true => row.saturating_sub(self.columns.start) / K::COLUMNS * K::COLUMNS,
+                false => 0,
+            };
+            let first = (self.columns.start + before).min(self.columns.end);
+            self.finish(epilogue, row..row + 1, first..self.columns.end);
         }
     }
 

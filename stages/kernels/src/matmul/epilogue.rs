@@ -6,10 +6,6 @@ use std::mem::MaybeUninit;
 
 /// An operation on each entry of a product once its sum is complete.
 pub(crate) trait Epilogue<T = f32>: Sync {
-    /// Whether a task finishes all of its entries of a row together, after the product: for long computations, which
-    /// overlap if there are many of them.
-    const LAST: bool = false;
-
     /// Changes `values`, the entries (row, column..), in place. Each entry is visited once; one thread
     /// visits the rows of a block of [`crate::parallel::ROWS`] in ascending order.
     fn finish(&self, row: usize, column: usize, values: &mut [T]);
