@@ -16,6 +16,7 @@ pub mod classifiers;
 pub mod comparison;
 pub mod context;
 pub mod data;
+mod defaults;
 pub mod devices;
 pub mod error;
 pub mod figures;

@@ -2,7 +2,7 @@
 
 use super::flow::{Flow, comment};
 use super::request::{DataAs, Request};
-use super::rows::{batch, refuse_non_finite};
+use super::rows::{batch, equal_rows, refuse_non_finite, steps};
 use super::yaml::one_line;
 use super::{readings, yaml};
 use crate::tables::number;
@@ -40,31 +40,13 @@ pub fn section(
     if !matches!(items, Items::Vectors) {
         refuse_negative(data, least)?;
     }
-    if ingest.scan.constant_columns.len() == ingest.scan.width {
-        return Err(Error::input(format!(
-            "{}: found the same values in every row, read as f32, expected data that differ",
-            data.describe()
-        )));
-    }
     let rows = ingest.scan.rows;
     let held_out = if rows < 2000 { 0.1 } else { 0.05 };
     let train = (rows as f64 * (1.0 - 2.0 * held_out)) as u64;
-    let equal = match ingest.scan.equal_rows {
-        Some(equal) if equal > 0 => {
-            format!(", {equal} equal to an earlier one (equal rows stay in one part of the split)")
-        }
-        _ => String::new(),
-    };
-    if train < 16 {
-        return Err(Error::input(format!(
-            "{}: found {rows} rows, expected at least 20 to train an autoencoder",
-            data.describe()
-        )));
-    }
+    refuse_useless(&ingest, train)?;
+    let equal = equal_rows(&ingest.scan);
     let batch = batch(train, 128);
-    let steps = (100 * train / batch)
-        .next_multiple_of(100)
-        .clamp(1000, 20_000);
+    let steps = steps(100, train, batch);
     let elements = data.item_width();
     let tokens = tokens(elements, width);
     let (divisor, why) = maximum(data.element(), least, most);
@@ -109,6 +91,21 @@ train_autoencoder:
              time and has no term against collapse."
         ),
     ))
+}
+
+/// Refuses data that are all equal, or of which too few rows are left to `train` on.
+fn refuse_useless(ingest: &Ingest, train: u64) -> Result<()> {
+    let scan = &ingest.scan;
+    let why = match scan.constant_columns.len() == scan.width {
+        true => "the same values in every row, read as f32, expected data that differ".to_owned(),
+        false if train < 16 => format!(
+            "{} rows, expected at least 20 to train an autoencoder",
+            scan.rows
+        ),
+        false => return Ok(()),
+    };
+    let place = ingest.dataset.describe();
+    Err(Error::input(format!("{place}: found {why}")))
 }
 
 /// The section without data to encode: free points if they can be visualised, else a template to fill in.

@@ -1,7 +1,7 @@
 //! Properties of the features, and the flow for them.
 
 use super::request::Request;
-use super::rows::{batch, refuse_non_finite};
+use super::rows::{batch, equal_rows, refuse_non_finite, steps};
 use super::yaml::one_line;
 use super::{readings, yaml};
 use crate::tables::number;
@@ -33,7 +33,7 @@ pub struct Flow {
     shown: String,
     scan: Scan,
     /// The kind of the density, if the file records it.
-    target: Option<&'static str>,
+    target: Option<String>,
     normalisation: Normalisation,
     /// The share of held-out rows, and of test rows.
     held_out: f64,
@@ -118,10 +118,7 @@ impl Flow {
         } = self;
         let train = (scan.rows as f64 * (1.0 - 2.0 * self.held_out)) as u64;
         let batch = batch(train, 256);
-        let passes = 60;
-        let steps = (passes * train / batch)
-            .next_multiple_of(100)
-            .clamp(1000, 20_000);
+        let steps = steps(60, train, batch);
         let (width, blocks) = network(self.width(), train);
         let mut found = format!("{} rows of width {}, all finite", scan.rows, scan.width);
         match scan.constant_columns.len() {
@@ -131,12 +128,7 @@ impl Flow {
                 let _ = write!(found, ", {some} columns constant");
             }
         }
-        if let Some(equal) = scan.equal_rows.filter(|&equal| equal > 0) {
-            let _ = write!(
-                found,
-                ", {equal} equal to an earlier one (equal rows stay in one part of the split)"
-            );
-        }
+        found.push_str(&equal_rows(scan));
         let mut section = format!(
             "\
 pretrain_flow:
@@ -150,7 +142,7 @@ pretrain_flow:
             file = yaml::files(&self.files, out)?,
             dataset = yaml::scalar(&self.dataset),
         );
-        if let Some(kind) = self.target {
+        if let Some(kind) = &self.target {
             section.push_str(&comment(&format!(
                 "The file says that their density is known ({kind}): analytic likelihoods are reported \
                  beside the estimated ones."

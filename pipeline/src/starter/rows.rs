@@ -1,12 +1,28 @@
 //! Number and validity of rows.
 
-use latent_align_stages::data::Ingest;
+use latent_align_stages::data::{Ingest, Scan};
 use latent_align_stages::{Error, Result};
 
 /// The largest power of two that is at most `most` and half of `rows`.
 pub fn batch(rows: u64, most: u64) -> u64 {
     let half = (rows / 2).clamp(1, most);
     1 << half.ilog2()
+}
+
+/// The steps of `passes` over `rows` in batches of `batch`.
+pub fn steps(passes: u64, rows: u64, batch: u64) -> u64 {
+    let steps = passes * rows / batch;
+    steps.next_multiple_of(100).clamp(1000, 20_000)
+}
+
+/// What to tell of equal rows, after other facts.
+pub fn equal_rows(scan: &Scan) -> String {
+    match scan.equal_rows {
+        None | Some(0) => String::new(),
+        Some(equal) => {
+            format!(", {equal} equal to an earlier one (equal rows stay in one part of the split)")
+        }
+    }
 }
 
 /// An error if a scan left rows out.

@@ -2,6 +2,7 @@
 //! Files are written under a temporary name, synced, and renamed.
 
 use latent_align_hdf5::temporary::{self, folder_of};
+pub use latent_align_stages::persist::sync;
 use latent_align_stages::{Error, Result};
 use rustix::io::Errno;
 use std::fs::File;
@@ -29,13 +30,6 @@ pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
                 format!("{e} ({} bytes were to be written)", bytes.len()),
             )
         })
-}
-
-/// Syncs the file or folder `path`.
-pub fn sync(path: &Path) -> Result<()> {
-    File::open(path)
-        .and_then(|file| file.sync_all())
-        .map_err(|e| Error::file(path, e))
 }
 
 /// Renames `from`, which is synced, to `to`, and syncs the rename.

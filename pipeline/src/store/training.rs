@@ -23,7 +23,7 @@ use super::names::{self, Name};
 use super::{Wrong, disk, sealed};
 use crate::config::{Change, diff};
 use latent_align_hdf5::temporary;
-use latent_align_stages::persist::Snapshot;
+use latent_align_stages::persist::{Snapshot, numbered};
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -247,7 +247,7 @@ impl Training {
 
     /// The checkpoints in ascending order of steps.
     fn steps(&self) -> Vec<(u64, PathBuf)> {
-        steps(&self.folder)
+        numbered(&self.folder, STEP)
     }
 
     /// Removes all but the `keep` newest checkpoints and the one with the smallest held-out loss.
@@ -320,7 +320,10 @@ pub fn checkpoints(store: &Store) -> Vec<(PathBuf, Option<Wrong>)> {
         };
         let mut trainings: Vec<PathBuf> = entries.map(|e| e.path()).filter(is_training).collect();
         trainings.sort();
-        for (step, folder) in trainings.iter().flat_map(|training| steps(training)) {
+        for (step, folder) in trainings
+            .iter()
+            .flat_map(|training| numbered(training, STEP))
+        {
             let wrong = whole(step, &folder).err().map(|why| match why {
                 Unfit::Damaged(why) => Wrong::Damaged(why),
                 Unfit::Refused(why) => Wrong::Unreadable(why),
@@ -328,19 +331,6 @@ pub fn checkpoints(store: &Store) -> Vec<(PathBuf, Option<Wrong>)> {
             found.push((folder, wrong));
         }
     }
-    found
-}
-
-/// The checkpoints in `training` in ascending order of steps.
-fn steps(training: &Path) -> Vec<(u64, PathBuf)> {
-    let entries = training.read_dir().into_iter().flatten().flatten();
-    let mut found: Vec<(u64, PathBuf)> = entries
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            Some((name.strip_prefix(STEP)?.parse().ok()?, entry.path()))
-        })
-        .collect();
-    found.sort();
     found
 }
 

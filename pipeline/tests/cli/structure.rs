@@ -84,6 +84,7 @@ pub const CRATES: [Crate; 4] = [
         floors: &[
             "error",
             "figures",
+            "defaults",
             "problems",
             "devices",
             "tensors",

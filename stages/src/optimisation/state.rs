@@ -2,9 +2,9 @@
 
 use super::proposer::Proposer;
 use crate::error::{Error, Result};
+use crate::persist::{numbered, sync};
 use latent_align_hdf5::temporary;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The prefix of a folder of states, before the round.
 const ROUND: &str = "round-";
@@ -26,7 +26,7 @@ pub fn save(proposer: &dyn Proposer, dir: &Path, round: u64) -> Result<()> {
     sync(&made)?;
     std::fs::rename(&made, &place).map_err(failed)?;
     sync(dir)?;
-    for (_, path) in saved(dir)
+    for (_, path) in numbered(dir, ROUND)
         .into_iter()
         .filter(|(before, _)| *before != round)
     {
@@ -43,28 +43,9 @@ pub fn save(proposer: &dyn Proposer, dir: &Path, round: u64) -> Result<()> {
 pub fn restore(proposer: &mut dyn Proposer, dir: &Path) -> Result<u64> {
     // their creators have ended: only one process at a time uses the folder
     temporary::remove_abandoned(dir, |_| true);
-    let Some((round, path)) = saved(dir).pop() else {
+    let Some((round, path)) = numbered(dir, ROUND).pop() else {
         return Ok(0);
     };
     proposer.restore(&path)?;
     Ok(round)
-}
-
-/// Rounds and folders, ascending.
-fn saved(dir: &Path) -> Vec<(u64, PathBuf)> {
-    let entries = dir.read_dir().into_iter().flatten().flatten();
-    let mut found: Vec<(u64, PathBuf)> = entries
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            Some((name.strip_prefix(ROUND)?.parse().ok()?, entry.path()))
-        })
-        .collect();
-    found.sort();
-    found
-}
-
-fn sync(path: &Path) -> Result<()> {
-    File::open(path)
-        .and_then(|file| file.sync_all())
-        .map_err(|e| Error::file(path, e))
 }

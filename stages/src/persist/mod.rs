@@ -1,9 +1,11 @@
 //! Persistence: the weights of a network, the state of a training, and partial rows.
 
+mod numbered;
 mod partial;
 mod snapshot;
 mod weights;
 
+pub use numbered::{numbered, sync};
 pub use partial::Partial;
 pub use snapshot::{Resumable, Snapshot};
 pub use weights::{

@@ -1,9 +1,8 @@
 //! No noise: the latent is the encoder's output.
 
-use super::kind::{self, PosteriorKind, tokens};
+use super::kind::{PosteriorKind, Weightless, tokens};
 use super::posterior::{Draw, Posterior};
 use crate::priors::PointShape;
-use burn::module::Module;
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
 use schemars::JsonSchema;
@@ -24,23 +23,14 @@ impl PosteriorKind for Deterministic {
     }
 }
 
-/// Has no weights.
-#[derive(Module, Debug)]
-pub struct Head {
-    #[module(skip)]
-    shape: PointShape,
-}
-
-impl Head {
-    /// For the latents of a row.
-    pub fn new(_: &Deterministic, shape: PointShape) -> Self {
-        Self { shape }
-    }
-}
-
-impl kind::Head for Head {
-    fn posterior(&self, means: Tensor<2>, _: Option<Tensor<2>>) -> Box<dyn Posterior> {
-        Box::new(Point(tokens(means, self.shape)))
+impl Weightless for Deterministic {
+    fn posterior(
+        &self,
+        shape: PointShape,
+        means: Tensor<2>,
+        _: Option<Tensor<2>>,
+    ) -> Box<dyn Posterior> {
+        Box::new(Point(tokens(means, shape)))
     }
 }
 

@@ -1,11 +1,10 @@
 //! A Gaussian around the encoder's output with a fixed standard deviation.
 
 use super::gaussian::Diagonal;
-use super::kind::{self, PosteriorKind, tokens};
+use super::kind::{PosteriorKind, Weightless, tokens};
 use super::posterior::Posterior;
 use crate::priors::PointShape;
 use crate::problems::Problems;
-use burn::module::Module;
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,28 +39,14 @@ impl PosteriorKind for FixedNoise {
     }
 }
 
-/// Has no weights.
-#[derive(Module, Debug)]
-pub struct Head {
-    #[module(skip)]
-    shape: PointShape,
-    #[module(skip)]
-    scale: f64,
-}
-
-impl Head {
-    /// For the latents of a row.
-    pub fn new(config: &FixedNoise, shape: PointShape) -> Self {
-        Self {
-            shape,
-            scale: config.scale,
-        }
-    }
-}
-
-impl kind::Head for Head {
-    fn posterior(&self, means: Tensor<2>, _: Option<Tensor<2>>) -> Box<dyn Posterior> {
-        let mean = tokens(means, self.shape);
+impl Weightless for FixedNoise {
+    fn posterior(
+        &self,
+        shape: PointShape,
+        means: Tensor<2>,
+        _: Option<Tensor<2>>,
+    ) -> Box<dyn Posterior> {
+        let mean = tokens(means, shape);
         Box::new(Diagonal {
             log_variance: mean.full_like(2.0 * self.scale.ln()),
             mean,

@@ -1,11 +1,10 @@
 //! A Gaussian with a diagonal covariance.
 
-use super::kind::{self, PosteriorKind, tokens};
+use super::kind::{PosteriorKind, Weightless, tokens};
 use super::posterior::{Draw, Posterior};
 use crate::priors::PointShape;
 use crate::random::normal;
 use crate::tensors::from_f32;
-use burn::module::Module;
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
 use schemars::JsonSchema;
@@ -18,7 +17,7 @@ use std::f64::consts::TAU;
 pub struct Gaussian {}
 
 /// Log-variances are bounded to +- this, to prevent overflow after a bad start.
-const LOG_VARIANCE: f64 = 15.0;
+pub const LOG_VARIANCE: f64 = 15.0;
 /// Initial log-variance of posteriors of free points: a standard deviation of 0.2, since broad initial
 /// posteriors can straddle modes for a long time.
 pub(super) const START: f32 = -3.2;
@@ -33,26 +32,18 @@ impl PosteriorKind for Gaussian {
     }
 }
 
-/// Has no weights; the others are log-variances [B T, d].
-#[derive(Module, Debug)]
-pub struct Head {
-    #[module(skip)]
-    shape: PointShape,
-}
-
-impl Head {
-    /// For the latents of a row.
-    pub fn new(_: &Gaussian, shape: PointShape) -> Self {
-        Self { shape }
-    }
-}
-
-impl kind::Head for Head {
-    fn posterior(&self, means: Tensor<2>, others: Option<Tensor<2>>) -> Box<dyn Posterior> {
+impl Weightless for Gaussian {
+    /// The others are log-variances [B T, d].
+    fn posterior(
+        &self,
+        shape: PointShape,
+        means: Tensor<2>,
+        others: Option<Tensor<2>>,
+    ) -> Box<dyn Posterior> {
         let log_variance = others.expect("as many others as means");
         Box::new(Diagonal {
-            mean: tokens(means, self.shape),
-            log_variance: confined(tokens(log_variance, self.shape)),
+            mean: tokens(means, shape),
+            log_variance: confined(tokens(log_variance, shape)),
         })
     }
 }

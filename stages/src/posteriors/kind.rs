@@ -3,8 +3,11 @@
 use super::posterior::Posterior;
 use crate::priors::PointShape;
 use crate::problems::Problems;
+use burn::module::Module;
 use burn::tensor::Tensor;
+use std::fmt::Debug;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 /// The configuration of a kind of posterior. For the latents of a row, T d numbers, the encoder outputs as many
 /// means and `others`.
@@ -38,6 +41,40 @@ pub trait PosteriorKind {
 pub trait Head {
     /// q(z|x) of each of B rows from `means` [B, T d] and `others` [B, k], None if k is 0.
     fn posterior(&self, means: Tensor<2>, others: Option<Tensor<2>>) -> Box<dyn Posterior>;
+}
+
+/// A kind without weights: its configuration is all that its head knows.
+pub trait Weightless: PosteriorKind + Debug + Send + Sync {
+    /// As [`Head::posterior`], for latents of `shape`.
+    fn posterior(
+        &self,
+        shape: PointShape,
+        means: Tensor<2>,
+        others: Option<Tensor<2>>,
+    ) -> Box<dyn Posterior>;
+}
+
+/// The head of a kind without weights.
+#[derive(Module, Debug)]
+pub struct Plain {
+    #[module(skip)]
+    kind: Arc<dyn Weightless>,
+    #[module(skip)]
+    shape: PointShape,
+}
+
+impl Plain {
+    /// For the latents of a row.
+    pub fn new(kind: &(impl Weightless + Clone + 'static), shape: PointShape) -> Self {
+        let kind = Arc::new(kind.clone());
+        Self { kind, shape }
+    }
+}
+
+impl Head for Plain {
+    fn posterior(&self, means: Tensor<2>, others: Option<Tensor<2>>) -> Box<dyn Posterior> {
+        self.kind.posterior(self.shape, means, others)
+    }
 }
 
 /// Refuses latents of `shape` outside of `range` numbers per row, for a kind that `does` something, such as

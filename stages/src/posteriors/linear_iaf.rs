@@ -12,13 +12,12 @@
 //! family.
 
 use super::gaussian::{Diagonal, START};
-use super::kind::{self, PosteriorKind, check_row, tokens};
+use super::kind::{PosteriorKind, Weightless, check_row, tokens};
 use super::posterior::{Draw, Posterior};
 use crate::fused::{RowMap, is_fused, row_map};
 use crate::priors::PointShape;
 use crate::problems::Problems;
 use crate::tensors::indices;
-use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
 use rand_pcg::Pcg64;
@@ -70,26 +69,10 @@ impl PosteriorKind for LinearIaf {
     }
 }
 
-/// Has no weights.
-#[derive(Module, Debug)]
-pub struct Head {
-    #[module(skip)]
-    shape: PointShape,
-    matrices: usize,
-}
-
-impl Head {
-    /// For the latents of a row.
-    pub fn new(config: &LinearIaf, shape: PointShape) -> Self {
-        Self {
-            shape,
-            matrices: config.matrices,
-        }
-    }
-
+impl LinearIaf {
     /// L from the encoder's outputs [B, K M (M - 1) / 2 + logits].
-    fn triangle(&self, given: Tensor<2>) -> Triangle {
-        let ([rows, _], size, each) = (given.dims(), self.shape.elements(), self.matrices);
+    fn triangle(&self, given: Tensor<2>, size: usize) -> Triangle {
+        let ([rows, _], each) = (given.dims(), self.matrices);
         let count = below_diagonal(size);
         let fused = is_fused(&given);
         let below = match each {
@@ -133,14 +116,19 @@ fn whole(below: Tensor<2>, size: usize) -> Tensor<3> {
     numbers.select(0, places).reshape([size, size, rows])
 }
 
-impl kind::Head for Head {
-    fn posterior(&self, means: Tensor<2>, others: Option<Tensor<2>>) -> Box<dyn Posterior> {
+impl Weightless for LinearIaf {
+    fn posterior(
+        &self,
+        shape: PointShape,
+        means: Tensor<2>,
+        others: Option<Tensor<2>>,
+    ) -> Box<dyn Posterior> {
         let others = others.expect("more others than means");
-        let ([_, count], size) = (others.dims(), self.shape.elements());
+        let ([_, count], size) = (others.dims(), shape.elements());
         Box::new(Correlated {
             base: Diagonal::of_rows(means, &others),
-            triangle: self.triangle(others.narrow(1, size, count - size)),
-            shape: self.shape,
+            triangle: self.triangle(others.narrow(1, size, count - size), size),
+            shape,
         })
     }
 }
@@ -215,7 +203,7 @@ impl Posterior for Correlated {
 mod tests {
     use super::*;
     use crate::numerics::{mean, standard_error};
-    use crate::posteriors::kind::Head as _;
+    use crate::posteriors::kind::{Head as _, Plain};
     use crate::random::Streams;
     use crate::tensors::{from_f64, to_f64};
     use burn::tensor::{DType, Device};
@@ -227,7 +215,7 @@ mod tests {
 
     fn kl(matrices: usize, width: usize, means: &[f64], others: &[f64]) -> f64 {
         let shape = PointShape { tokens: 1, width };
-        let head = Head::new(&LinearIaf { matrices }, shape);
+        let head = Plain::new(&LinearIaf { matrices }, shape);
         let posterior = head.posterior(tensor(means), Some(tensor(others)));
         to_f64(posterior.kl_to_normal().unwrap()).unwrap()[0]
     }
@@ -259,7 +247,7 @@ mod tests {
                 width: 2,
             };
             let others = [&log_variances[..], &[rho]].concat();
-            let head = Head::new(&LinearIaf::default(), shape);
+            let head = Plain::new(&LinearIaf::default(), shape);
             let posterior = head.posterior(tensor(&[0.0, 0.0]), Some(tensor(&others)));
             to_f64(posterior.entropy().unwrap()).unwrap()[0]
         };
@@ -287,7 +275,7 @@ mod tests {
             let dims = [DRAWS, values.len() / DRAWS];
             from_f64::<2>(values, dims, DType::F64, &Device::flex())
         };
-        let head = Head::new(&LinearIaf::default(), shape);
+        let head = Plain::new(&LinearIaf::default(), shape);
         let posterior = head.posterior(rows(vec![0.0; 2 * DRAWS]), Some(rows(others)));
         let draw = posterior.draw(&mut Streams::new(1).at("draws", 0));
         let z = to_f64(draw.latents).unwrap();

@@ -1,8 +1,8 @@
 //! Posteriors q(z|x): kinds of noise in an encoder's latents, each with an exact log-density.
 //!
 //! A new kind is a file of its own and a few lines in this one: `mod`, an arm of [`PosteriorConfig`], of
-//! [`PosteriorConfig::kind`], of [`PosteriorHead`] and of its two methods, and an example in
-//! [`PosteriorConfig::examples`], over which the conformance tests run.
+//! [`PosteriorConfig::kind`] and of [`PosteriorHead::new`], and an example in [`PosteriorConfig::examples`], over
+//! which the conformance tests run. One with weights of its own is also an arm of [`PosteriorHead`].
 
 #[cfg(test)]
 mod conformance;
@@ -20,15 +20,16 @@ mod radial;
 mod warped;
 
 use crate::priors::PointShape;
-use crate::problems::Problems;
+use crate::problems::{Problems, kind_of};
 use crate::random::Streams;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 pub use deterministic::Deterministic;
 pub use fixed_noise::FixedNoise;
-pub use gaussian::Gaussian;
+pub use gaussian::{Gaussian, LOG_VARIANCE};
 pub use householder::Householder;
 pub use iaf::Iaf;
+use kind::Plain;
 pub use kind::{Head, PosteriorKind};
 pub use linear_iaf::LinearIaf;
 pub use planar::Planar;
@@ -135,22 +136,16 @@ impl PosteriorConfig {
 
     /// Name of the kind, as in `kind: NAME`.
     pub fn name(&self) -> String {
-        let value = serde_json::to_value(self).expect("plain data serialises");
-        let kind = value.get("kind").and_then(|kind| kind.as_str());
-        kind.expect("an internally tagged enum").to_owned()
+        kind_of(self)
     }
 }
 
 /// The head of a kind; its weights are part of the autoencoder.
 #[derive(Module, Debug)]
 pub enum PosteriorHead {
-    Deterministic(deterministic::Head),
-    Gaussian(gaussian::Head),
-    FixedNoise(fixed_noise::Head),
-    LinearIaf(linear_iaf::Head),
+    /// Of a kind without weights.
+    Plain(Plain),
     Householder(householder::Head),
-    Planar(planar::Head),
-    Radial(radial::Head),
     Iaf(iaf::Head),
 }
 
@@ -163,21 +158,15 @@ impl PosteriorHead {
         device: &Device,
     ) -> Self {
         match config {
-            PosteriorConfig::Deterministic(config) => {
-                Self::Deterministic(deterministic::Head::new(config, shape))
-            }
-            PosteriorConfig::Gaussian(config) => Self::Gaussian(gaussian::Head::new(config, shape)),
-            PosteriorConfig::FixedNoise(config) => {
-                Self::FixedNoise(fixed_noise::Head::new(config, shape))
-            }
-            PosteriorConfig::LinearIaf(config) => {
-                Self::LinearIaf(linear_iaf::Head::new(config, shape))
-            }
+            PosteriorConfig::Deterministic(config) => Self::Plain(Plain::new(config, shape)),
+            PosteriorConfig::Gaussian(config) => Self::Plain(Plain::new(config, shape)),
+            PosteriorConfig::FixedNoise(config) => Self::Plain(Plain::new(config, shape)),
+            PosteriorConfig::LinearIaf(config) => Self::Plain(Plain::new(config, shape)),
+            PosteriorConfig::Planar(config) => Self::Plain(Plain::new(config, shape)),
+            PosteriorConfig::Radial(config) => Self::Plain(Plain::new(config, shape)),
             PosteriorConfig::Householder(config) => {
                 Self::Householder(householder::Head::new(config, shape, streams, device))
             }
-            PosteriorConfig::Planar(config) => Self::Planar(planar::Head::new(config, shape)),
-            PosteriorConfig::Radial(config) => Self::Radial(radial::Head::new(config, shape)),
             PosteriorConfig::Iaf(config) => {
                 Self::Iaf(iaf::Head::new(config, shape, streams, device))
             }
@@ -188,13 +177,8 @@ impl PosteriorHead {
 impl Head for PosteriorHead {
     fn posterior(&self, means: Tensor<2>, others: Option<Tensor<2>>) -> Box<dyn Posterior> {
         match self {
-            Self::Deterministic(head) => head.posterior(means, others),
-            Self::Gaussian(head) => head.posterior(means, others),
-            Self::FixedNoise(head) => head.posterior(means, others),
-            Self::LinearIaf(head) => head.posterior(means, others),
+            Self::Plain(head) => head.posterior(means, others),
             Self::Householder(head) => head.posterior(means, others),
-            Self::Planar(head) => head.posterior(means, others),
-            Self::Radial(head) => head.posterior(means, others),
             Self::Iaf(head) => head.posterior(means, others),
         }
     }

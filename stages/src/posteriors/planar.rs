@@ -14,13 +14,12 @@
 //! where the right side has no cancellation.
 
 use super::gaussian::START;
-use super::kind::{self, MOST_MOVED, PosteriorKind, check_row};
+use super::kind::{MOST_MOVED, PosteriorKind, Weightless, check_row};
 use super::posterior::Posterior;
 use super::warped::{Map, in_one_pass, warped};
 use crate::fused::{RowMap, is_fused};
 use crate::priors::PointShape;
 use crate::problems::Problems;
-use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::activation::softplus;
 use schemars::JsonSchema;
@@ -72,23 +71,14 @@ impl PosteriorKind for Planar {
     }
 }
 
-/// Has no weights.
-#[derive(Module, Debug)]
-pub struct Head {
-    #[module(skip)]
-    shape: PointShape,
-}
-
-impl Head {
-    /// For the latents of a row.
-    pub fn new(_: &Planar, shape: PointShape) -> Self {
-        Self { shape }
-    }
-}
-
-impl kind::Head for Head {
-    fn posterior(&self, means: Tensor<2>, others: Option<Tensor<2>>) -> Box<dyn Posterior> {
-        warped(means, others, self.shape, Steps)
+impl Weightless for Planar {
+    fn posterior(
+        &self,
+        shape: PointShape,
+        means: Tensor<2>,
+        others: Option<Tensor<2>>,
+    ) -> Box<dyn Posterior> {
+        warped(means, others, shape, Steps)
     }
 }
 

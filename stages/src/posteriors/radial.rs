@@ -17,13 +17,12 @@
 //! where the lower line has no cancellation.
 
 use super::gaussian::START;
-use super::kind::{self, MOST_MOVED, PosteriorKind, check_row};
+use super::kind::{MOST_MOVED, PosteriorKind, Weightless, check_row};
 use super::posterior::Posterior;
 use super::warped::{Map, in_one_pass, warped};
 use crate::fused::{RowMap, is_fused};
 use crate::priors::PointShape;
 use crate::problems::Problems;
-use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::activation::softplus;
 use schemars::JsonSchema;
@@ -73,23 +72,14 @@ impl PosteriorKind for Radial {
     }
 }
 
-/// Has no weights.
-#[derive(Module, Debug)]
-pub struct Head {
-    #[module(skip)]
-    shape: PointShape,
-}
-
-impl Head {
-    /// For the latents of a row.
-    pub fn new(_: &Radial, shape: PointShape) -> Self {
-        Self { shape }
-    }
-}
-
-impl kind::Head for Head {
-    fn posterior(&self, means: Tensor<2>, others: Option<Tensor<2>>) -> Box<dyn Posterior> {
-        warped(means, others, self.shape, Steps)
+impl Weightless for Radial {
+    fn posterior(
+        &self,
+        shape: PointShape,
+        means: Tensor<2>,
+        others: Option<Tensor<2>>,
+    ) -> Box<dyn Posterior> {
+        warped(means, others, shape, Steps)
     }
 }
 
@@ -144,7 +134,7 @@ impl Map for Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::posteriors::kind::Head as _;
+    use crate::posteriors::kind::{Head as _, Plain};
     use crate::random::Streams;
     use crate::tensors::{from_f64, to_f64};
     use burn::tensor::{DType, Device};
@@ -183,7 +173,7 @@ mod tests {
             width: 1,
         };
         for [a, b] in [[-3.0, -3.0], [2.0, -9.0], [-9.0, 2.0]] {
-            let head = Head::new(&Radial { steps: 1 }, shape);
+            let head = Plain::new(&Radial { steps: 1 }, shape);
             let mut before = f64::NEG_INFINITY;
             for place in 1..=40 {
                 let others = tensor(&[-30.0, 0.0, a, b]);

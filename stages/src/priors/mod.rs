@@ -38,6 +38,7 @@ mod sequence_vae;
 mod spread;
 mod witness;
 
+use crate::problems::kind_of;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -141,9 +142,7 @@ impl ModelConfig {
 
     /// Name of the kind, as in `kind: NAME`.
     pub fn name(&self) -> String {
-        let value = serde_json::to_value(self).expect("plain data serialises");
-        let kind = value.get("kind").and_then(|kind| kind.as_str());
-        kind.expect("an internally tagged enum").to_owned()
+        kind_of(self)
     }
 
     /// A small example of each kind of density over points, used by the conformance tests.

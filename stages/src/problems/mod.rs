@@ -3,6 +3,8 @@
 mod memory;
 
 use crate::error::{Error, Result};
+use latent_align_hdf5::temporary::folder_of;
+use serde::Serialize;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -74,10 +76,7 @@ impl Problems {
     /// Reports a `count` of rows under `key` that does not fit beside the file `path`, if each has `width` numbers of
     /// 4 bytes. Unknown free space is not checked.
     pub fn fits_on_disk(&mut self, key: &str, count: usize, width: usize, path: &Path) {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(path);
         let Ok(disk) = rustix::fs::statvfs(folder) else {
             return;
         };
@@ -153,6 +152,16 @@ impl Problems {
             Err(Error::input(self.found.join("\n")))
         }
     }
+}
+
+/// The name of an internally tagged configuration, as in `kind: NAME`.
+///
+/// # Panics
+/// If it does not serialise with a `kind`.
+pub fn kind_of(config: &impl Serialize) -> String {
+    let value = serde_json::to_value(config).expect("plain data serialises");
+    let kind = value.get("kind").and_then(|kind| kind.as_str());
+    kind.expect("an internally tagged enum").to_owned()
 }
 
 /// "`a`, `b` or `c`".

@@ -1,7 +1,7 @@
 //! The sequences of a file.
 
 use super::alphabet::Alphabet;
-use super::lines::{self, Line};
+use super::lines;
 use super::tokeniser::Tokeniser;
 use super::{Sequence, ids};
 use crate::error::Result;
@@ -27,8 +27,6 @@ pub struct Corpus {
     pub alphabet: Alphabet,
     /// In file order.
     pub sequences: Vec<Sequence>,
-    /// Scores of the sequences, if the file has them.
-    pub scores: Option<Vec<f64>>,
 }
 
 impl SequenceSource {
@@ -38,18 +36,18 @@ impl SequenceSource {
     /// File errors; input errors with line and column for an invalid sequence, an empty line, or a line that is too
     /// long.
     pub fn read(&self) -> Result<Corpus> {
-        let lines = self.lines()?;
+        let texts = self.texts()?;
         let mut found = BTreeSet::new();
         let mut longest = 0;
-        for line in &lines {
+        for text in &texts {
             // untokenisable text is reported below, with its position
-            let cut = self.tokeniser.cut(&line.text).unwrap_or_default();
+            let cut = self.tokeniser.cut(text).unwrap_or_default();
             longest = longest.max(cut.len());
             found.extend(cut.into_iter().map(|(_, token)| token));
         }
         let longest = self.longest.unwrap_or(longest.max(1));
         let alphabet = Alphabet::of(&self.tokeniser, longest, &found);
-        self.corpus(&lines, alphabet)
+        self.corpus(&texts, alphabet)
     }
 
     /// Reads all sequences with a given `alphabet`.
@@ -57,25 +55,22 @@ impl SequenceSource {
     /// # Errors
     /// As [`Self::read`]; an input error for a token that the alphabet lacks.
     pub fn read_in(&self, alphabet: &Alphabet) -> Result<Corpus> {
-        self.corpus(&self.lines()?, alphabet.clone())
+        self.corpus(&self.texts()?, alphabet.clone())
     }
 
-    fn lines(&self) -> Result<Vec<Line>> {
-        let Tokeniser::Ids { fill } = self.tokeniser else {
-            return lines::read(&self.file);
-        };
-        let texts = ids::read(&self.file, &self.dataset, fill)?;
-        let line = |text| Line { text, score: None };
-        Ok(texts.into_iter().map(line).collect())
+    fn texts(&self) -> Result<Vec<String>> {
+        match self.tokeniser {
+            Tokeniser::Ids { fill } => ids::read(&self.file, &self.dataset, fill),
+            _ => lines::read(&self.file),
+        }
     }
 
-    fn corpus(&self, lines: &[Line], alphabet: Alphabet) -> Result<Corpus> {
+    fn corpus(&self, texts: &[String], alphabet: Alphabet) -> Result<Corpus> {
         let place = self.file.display().to_string();
-        let sequences = (lines.iter().zip(1..))
-            .map(|(line, number)| alphabet.sequence(&line.text, &place, number));
+        let texts = texts.iter().zip(1..);
+        let sequences = texts.map(|(text, number)| alphabet.sequence(text, &place, number));
         Ok(Corpus {
             sequences: sequences.collect::<Result<_>>()?,
-            scores: lines.iter().map(|line| line.score).collect(),
             alphabet,
         })
     }
@@ -107,14 +102,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_becomes_its_sequences_its_alphabet_and_its_scores() {
+    fn a_file_becomes_its_sequences_without_their_scores_and_its_alphabet() {
         let corpus = read("ba\t1.5\r\nabc\t-2\n", Tokeniser::Characters, None).unwrap();
         assert_eq!(corpus.alphabet.tokens(), ["a", "b", "c"]);
         assert_eq!(corpus.alphabet.longest(), 3);
         assert_eq!(corpus.sequences, [vec![2, 1], vec![1, 2, 3]]);
-        assert_eq!(corpus.scores, Some(vec![1.5, -2.0]));
         let longer = read("ba\nabc", Tokeniser::Characters, Some(8)).unwrap();
-        assert_eq!((longer.alphabet.longest(), longer.scores), (8, None));
+        assert_eq!(longer.alphabet.longest(), 8);
     }
 
     #[test]

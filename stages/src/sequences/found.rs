@@ -107,7 +107,6 @@ mod tests {
         let corpus = Corpus {
             sequences,
             alphabet,
-            scores: None,
         };
         let found = Found::of(&corpus, &Split::drawn(5, 0.3, 0.3));
         assert_eq!(found.duplicates, 596);

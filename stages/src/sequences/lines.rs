@@ -3,20 +3,13 @@
 use crate::error::{Error, Result};
 use std::path::Path;
 
-/// A line: a text, and its score if there is one.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Line {
-    pub text: String,
-    pub score: Option<f64>,
-}
-
-/// The lines of the file `path`. The text after a tab is the score of a line; either all lines or
-/// none have one.
+/// The texts in the lines of the file `path`, without the score that may follow a tab; either all lines or none have
+/// one.
 ///
 /// # Errors
 /// File errors; input errors with line and column for invalid UTF-8, or a score that is not a
 /// number.
-pub(super) fn read(path: &Path) -> Result<Vec<Line>> {
+pub(super) fn read(path: &Path) -> Result<Vec<String>> {
     let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
     let file = path.display();
     let text = String::from_utf8(bytes).map_err(|error| {
@@ -27,43 +20,38 @@ pub(super) fn read(path: &Path) -> Result<Vec<Line>> {
              sequence a line; an HDF5 file takes `tokeniser: {{kind: ids}}`"
         ))
     })?;
-    let mut lines: Vec<Line> = Vec::new();
-    for (number, line) in text.lines().enumerate() {
+    let (mut texts, mut are_scored) = (Vec::new(), None);
+    for (line, number) in text.lines().zip(1..) {
         let (text, score) = match line.split_once('\t') {
             None => (line, None),
-            Some((text, score)) => (text, Some(number_of(score, text, number + 1, path)?)),
+            Some((text, score)) => (text, Some(score)),
         };
-        if let Some(first) = lines.first()
-            && first.score.is_some() != score.is_some()
-        {
+        if let Some(score) = score {
+            check_score(score, text, number, path)?;
+        }
+        if *are_scored.get_or_insert(score.is_some()) != score.is_some() {
             return Err(Error::input(format!(
-                "{file}:{}: found a line {} a score after a tab, unlike the first, expected one in every line or in none",
-                number + 1,
+                "{file}:{number}: found a line {} a score after a tab, unlike the first, expected one in every line or in none",
                 if score.is_some() { "with" } else { "without" }
             )));
         }
-        let text = text.to_owned();
-        lines.push(Line { text, score });
+        texts.push(text.to_owned());
     }
-    match lines.is_empty() {
+    match texts.is_empty() {
         true => Err(Error::input(format!(
             "{file}: found an empty file, expected one sequence a line"
         ))),
-        false => Ok(lines),
+        false => Ok(texts),
     }
 }
 
-fn number_of(score: &str, text: &str, line: usize, path: &Path) -> Result<f64> {
-    let read = score
-        .trim()
-        .parse::<f64>()
-        .ok()
-        .filter(|score| score.is_finite());
-    read.ok_or_else(|| {
-        let column = text.chars().count() + 2;
-        Error::input(format!(
-            "{}:{line}:{column}: found the score `{score}`, expected a finite number after the tab",
-            path.display()
-        ))
-    })
+fn check_score(score: &str, text: &str, line: usize, path: &Path) -> Result<()> {
+    match score.trim().parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(()),
+        _ => Err(Error::input(format!(
+            "{}:{line}:{}: found the score `{score}`, expected a finite number after the tab",
+            path.display(),
+            text.chars().count() + 2
+        ))),
+    }
 }

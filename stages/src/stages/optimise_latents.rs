@@ -44,11 +44,9 @@ pub struct Config {
 }
 
 mod defaults {
-    pub fn calls() -> usize {
-        500
-    }
-    pub fn calls_a_round() -> usize {
-        50
+    crate::defaults::defaults! {
+        calls: usize = 500;
+        calls_a_round: usize = 50;
     }
 }
 

@@ -65,23 +65,13 @@ pub struct Config {
 }
 
 mod defaults {
-    pub fn labels() -> String {
-        "labels".into()
-    }
-    pub fn features() -> usize {
-        32
-    }
-    pub fn steps() -> u64 {
-        500
-    }
-    pub fn batch() -> usize {
-        128
-    }
-    pub fn evaluate_every() -> u64 {
-        100
-    }
-    pub fn memory_mib() -> usize {
-        512
+    crate::defaults::defaults! {
+        labels: String = "labels".into();
+        features: usize = 32;
+        steps: u64 = 500;
+        batch: usize = 128;
+        evaluate_every: u64 = 100;
+        memory_mib: usize = 512;
     }
 }
 

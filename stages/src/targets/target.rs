@@ -4,7 +4,7 @@
 use super::curve_density::{Arc, Curve, CurveDensity};
 use super::gaussian_mixture::{GaussianMixture, MixtureDensity};
 use super::torus::{Torus, TorusDensity};
-use crate::problems::Problems;
+use crate::problems::{Problems, kind_of};
 use rand::{Rng, RngExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -152,47 +152,21 @@ pub struct Component {
 }
 
 mod defaults {
-    pub fn zero() -> Vec<f64> {
-        vec![0.0]
-    }
-    pub fn one() -> f64 {
-        1.0
-    }
-    pub fn two() -> usize {
-        2
-    }
-    pub fn modes() -> usize {
-        5
-    }
-    pub fn ring_radius() -> f64 {
-        3.0
-    }
-    pub fn sigma() -> f64 {
-        0.3
-    }
-    pub fn side() -> usize {
-        4
-    }
-    pub fn spacing() -> f64 {
-        2.0
-    }
-    pub fn grid_sigma() -> f64 {
-        0.2
-    }
-    pub fn noise() -> f64 {
-        0.1
-    }
-    pub fn radii() -> Vec<f64> {
-        vec![1.0, 2.0, 3.0]
-    }
-    pub fn turns() -> f64 {
-        1.5
-    }
-    pub fn spiral_radius() -> f64 {
-        3.0
-    }
-    pub fn half_side() -> f64 {
-        2.0
+    crate::defaults::defaults! {
+        zero: Vec<f64> = vec![0.0];
+        one: f64 = 1.0;
+        two: usize = 2;
+        modes: usize = 5;
+        ring_radius: f64 = 3.0;
+        sigma: f64 = 0.3;
+        side: usize = 4;
+        spacing: f64 = 2.0;
+        grid_sigma: f64 = 0.2;
+        noise: f64 = 0.1;
+        radii: Vec<f64> = vec![1.0, 2.0, 3.0];
+        turns: f64 = 1.5;
+        spiral_radius: f64 = 3.0;
+        half_side: f64 = 2.0;
     }
 }
 
@@ -210,19 +184,8 @@ impl Target {
     }
 
     /// Name of the kind, as in its `kind` field.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Gaussian { .. } => "gaussian",
-            Self::GaussianRing { .. } => "gaussian_ring",
-            Self::GaussianGrid { .. } => "gaussian_grid",
-            Self::Mixture { .. } => "mixture",
-            Self::Moons { .. } => "moons",
-            Self::Rings { .. } => "rings",
-            Self::Spiral { .. } => "spiral",
-            Self::SwissRoll { .. } => "swiss_roll",
-            Self::Checkerboard { .. } => "checkerboard",
-            Self::Torus { .. } => "torus",
-        }
+    pub fn kind(&self) -> String {
+        kind_of(self)
     }
 
     /// Reports every value out of range.

@@ -10,12 +10,10 @@ use anyhow::Result;
 use graph::{Attribute, Graph};
 use latent_align_stages::Error;
 use latent_align_stages::autoencoders::{AutoencoderHeader, Reconstruction};
-use latent_align_stages::posteriors::PosteriorConfig;
+use latent_align_stages::posteriors::{LOG_VARIANCE, PosteriorConfig};
 use network::Network;
 
 const FILE: &str = "autoencoder.safetensors";
-/// Log-variances are clamped to this in absolute value, as in training.
-const LOG_VARIANCE: f32 = 15.0;
 
 /// The autoencoder of `source` as `encoder.onnx` and `decoder.onnx`:
 ///
@@ -117,7 +115,7 @@ fn encoder(header: &AutoencoderHeader, network: &Network) -> Result<Vec<u8>> {
     graph.output(&means, name, &latent);
     if let PosteriorConfig::Gaussian(_) = header.posterior {
         let log_variances = part(&mut graph, count);
-        let bounds = [-LOG_VARIANCE, LOG_VARIANCE].map(|bound| graph.number(bound));
+        let bounds = [-LOG_VARIANCE, LOG_VARIANCE].map(|bound| graph.number(bound as f32));
         let clipped = graph.node("Clip", &[&log_variances, &bounds[0], &bounds[1]], &[]);
         let half = graph.number(0.5);
         let halved = graph.node("Mul", &[&clipped, &half], &[]);

@@ -37,7 +37,7 @@ impl Default for Energy {
 impl RegulariserKind for Energy {
     fn check(&self, problems: &mut Problems) {
         check_weight(self.weight, problems);
-        self.sampling().check(problems);
+        Sampling::of(self.latents, self.batch).check(problems);
     }
 
     fn weight(&self) -> f64 {
@@ -45,33 +45,20 @@ impl RegulariserKind for Energy {
     }
 
     fn samples(&self) -> Option<Sampling> {
-        Some(self.sampling())
+        Some(Sampling::of(self.latents, self.batch))
     }
 
     fn begin<'a>(&'a self, given: Given<'a>) -> Result<Option<Box<dyn Regulariser + 'a>>> {
-        Ok(Some(Box::new(Distance {
-            samples: Samples::new(self.sampling(), given)?,
-        })))
+        let samples = Samples::new(Sampling::of(self.latents, self.batch), given)?;
+        Ok(Some(Box::new(Distance(samples))))
     }
 }
 
-impl Energy {
-    fn sampling(&self) -> Sampling {
-        Sampling {
-            latents: self.latents,
-            batch: self.batch,
-        }
-    }
-}
-
-struct Distance<'a> {
-    samples: Samples<'a>,
-}
+struct Distance<'a>(Samples<'a>);
 
 impl Regulariser for Distance<'_> {
     fn term(&self, Encoded { drawn, .. }: Encoded, rng: &mut Pcg64) -> Result<Tensor<1>> {
-        let latents = self.samples.compared(drawn.latents.clone(), rng);
-        let targets = self.samples.tensor(usize::MAX, &latents, rng);
+        let [latents, targets] = self.0.pair(drawn.latents.clone(), rng);
         Ok(energy_distance(&latents, &targets))
     }
 }

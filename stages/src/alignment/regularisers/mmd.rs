@@ -48,7 +48,7 @@ impl Default for Mmd {
 impl RegulariserKind for Mmd {
     fn check(&self, problems: &mut Problems) {
         check_weight(self.weight, problems);
-        self.sampling().check(problems);
+        Sampling::of(self.latents, self.batch).check(problems);
         let positive = |h: &f64| h.is_finite() && *h > 0.0;
         problems.require(
             !self.bandwidths.is_empty() && self.bandwidths.iter().all(positive),
@@ -66,11 +66,11 @@ impl RegulariserKind for Mmd {
     }
 
     fn samples(&self) -> Option<Sampling> {
-        Some(self.sampling())
+        Some(Sampling::of(self.latents, self.batch))
     }
 
     fn begin<'a>(&'a self, given: Given<'a>) -> Result<Option<Box<dyn Regulariser + 'a>>> {
-        let samples = Samples::new(self.sampling(), given)?;
+        let samples = Samples::new(Sampling::of(self.latents, self.batch), given)?;
         let scale = self.scale.unwrap_or_else(|| {
             let mut rng = given.streams.at("median distance", 0);
             let count = ROWS.min(self.batch);
@@ -85,15 +85,6 @@ impl RegulariserKind for Mmd {
     }
 }
 
-impl Mmd {
-    fn sampling(&self) -> Sampling {
-        Sampling {
-            latents: self.latents,
-            batch: self.batch,
-        }
-    }
-}
-
 struct Discrepancy<'a> {
     samples: Samples<'a>,
     kernel: Kernel,
@@ -101,8 +92,7 @@ struct Discrepancy<'a> {
 
 impl Regulariser for Discrepancy<'_> {
     fn term(&self, Encoded { drawn, .. }: Encoded, rng: &mut Pcg64) -> Result<Tensor<1>> {
-        let latents = self.samples.compared(drawn.latents.clone(), rng);
-        let targets = self.samples.tensor(usize::MAX, &latents, rng);
+        let [latents, targets] = self.samples.pair(drawn.latents.clone(), rng);
         Ok(self.kernel.squared_discrepancy(&latents, &targets))
     }
 }

@@ -24,6 +24,7 @@ mod sliced_wasserstein;
 mod tests;
 mod weighted_loss;
 
+use crate::problems::kind_of;
 pub use alignment::Alignment;
 pub use distribution_matching::DistributionMatching;
 pub use energy::Energy;
@@ -128,8 +129,6 @@ impl RegulariserConfig {
 
     /// Name of the kind, as in `kind: NAME`.
     pub fn name(&self) -> String {
-        let value = serde_json::to_value(self).expect("plain data serialises");
-        let kind = value.get("kind").and_then(|kind| kind.as_str());
-        kind.expect("an internally tagged enum").to_owned()
+        kind_of(self)
     }
 }

@@ -66,6 +66,13 @@ impl<'a> Samples<'a> {
         rows.cast(like.dtype())
     }
 
+    /// Rows of the `latents` [n, d] and as many target rows as a batch has.
+    pub fn pair(&self, latents: Tensor<2>, rng: &mut Pcg64) -> [Tensor<2>; 2] {
+        let latents = self.compared(latents, rng);
+        let targets = self.tensor(usize::MAX, &latents, rng);
+        [latents, targets]
+    }
+
     /// The `latents` [n, d] as rows to compare: all, or a random batch of them.
     pub fn compared(&self, latents: Tensor<2>, rng: &mut Pcg64) -> Tensor<2> {
         let [n, d] = latents.dims();

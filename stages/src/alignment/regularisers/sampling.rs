@@ -18,6 +18,10 @@ pub struct Sampling {
 pub(super) const BATCH: usize = 256;
 
 impl Sampling {
+    pub(super) fn of(latents: Latents, batch: usize) -> Self {
+        Self { latents, batch }
+    }
+
     /// Reports values out of range.
     pub(super) fn check(self, problems: &mut Problems) {
         problems.within("batch", self.batch, 2..=16_384);

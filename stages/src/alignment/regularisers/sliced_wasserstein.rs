@@ -43,7 +43,7 @@ impl Default for SlicedWasserstein {
 impl RegulariserKind for SlicedWasserstein {
     fn check(&self, problems: &mut Problems) {
         check_weight(self.weight, problems);
-        self.sampling().check(problems);
+        Sampling::of(self.latents, self.batch).check(problems);
         problems.within("projections", self.projections, 1..=16_384);
     }
 
@@ -52,23 +52,14 @@ impl RegulariserKind for SlicedWasserstein {
     }
 
     fn samples(&self) -> Option<Sampling> {
-        Some(self.sampling())
+        Some(Sampling::of(self.latents, self.batch))
     }
 
     fn begin<'a>(&'a self, given: Given<'a>) -> Result<Option<Box<dyn Regulariser + 'a>>> {
         Ok(Some(Box::new(Sliced {
-            samples: Samples::new(self.sampling(), given)?,
+            samples: Samples::new(Sampling::of(self.latents, self.batch), given)?,
             projections: self.projections,
         })))
-    }
-}
-
-impl SlicedWasserstein {
-    fn sampling(&self) -> Sampling {
-        Sampling {
-            latents: self.latents,
-            batch: self.batch,
-        }
     }
 }
 

@@ -177,76 +177,61 @@ impl Default for RefitConfig {
 impl LatentsConfig {
     /// Reports every value out of range.
     pub fn check(&self, problems: &mut Problems) {
-        problems.section("regions", |p| {
-            let RegionsConfig {
-                count,
-                candidates,
-                generations,
-                length,
-                temperature,
-                ..
-            } = &self.regions;
-            p.at_least("count", *count, 1);
-            let range = (1..=65_536).contains(candidates);
-            p.require(range, "candidates", candidates, "1 to 65536");
-            let range = (1..=*candidates).contains(generations);
-            p.require(range, "generations", generations, "1 to `candidates`");
-            let positive = length.is_finite() && *length > 0.0;
-            p.require(positive, "length", length, "a number above 0, such as 6.4");
-            let range = temperature.is_finite() && *temperature >= 0.0;
-            p.require(range, "temperature", temperature, "0 or more");
-        });
-        problems.section("perturbation", |p| {
-            let PerturbationConfig {
-                share,
-                tokens,
-                joins,
-                partners,
-                endings,
-                temperature,
-                draws,
-            } = &self.perturbation;
-            let range = *share > 0.0 && *share <= 1.0;
-            p.require(range, "share", share, "above 0 and at most 1");
-            for (key, share) in [("tokens", tokens), ("joins", joins), ("endings", endings)] {
-                p.require((0.0..=1.0).contains(share), key, share, "0 to 1");
-            }
-            let together = tokens + joins + endings;
-            let range = together <= 1.0;
-            p.require(
-                range,
-                "tokens",
-                together,
-                "at most 1 together with `joins` and `endings`",
-            );
-            if let Some(temperature) = temperature {
-                let positive = temperature.is_finite() && *temperature > 0.0;
-                p.require(positive, "temperature", temperature, "above 0, or absent");
-            }
-            p.at_least("draws", *draws, 1);
-            p.at_least("partners", *partners, 1);
-        });
+        problems.section("regions", |p| self.regions.check(p));
+        problems.section("perturbation", |p| self.perturbation.check(p));
         problems.section("surrogate", |p| {
-            let judged =
-                self.surrogate.input == SurrogateInput::Latents || self.regions.encode_again;
+            let surrogate = &self.surrogate;
             p.require(
-                judged,
+                surrogate.input == SurrogateInput::Latents || self.regions.encode_again,
                 "input",
                 "`pairs` with `regions.encode_again: false`",
                 "`latents`, or `regions.encode_again: true`: pairs are of sequences",
             );
-            p.at_least("exact", self.surrogate.exact, 1);
-            let most = self.surrogate.exact <= 5000;
-            p.require(most, "exact", self.surrogate.exact, "at most 5000");
-            p.at_least("inducing", self.surrogate.inducing, 1);
-            let range = (2..=2000).contains(&self.surrogate.fitted_to);
-            p.require(range, "fitted_to", self.surrogate.fitted_to, "2 to 2000");
-            p.at_least("features", self.surrogate.features, 1);
+            p.at_least("exact", surrogate.exact, 1);
+            let most = surrogate.exact <= 5000;
+            p.require(most, "exact", surrogate.exact, "at most 5000");
+            p.at_least("inducing", surrogate.inducing, 1);
+            p.within("fitted_to", surrogate.fitted_to, 2..=2000);
+            p.at_least("features", surrogate.features, 1);
         });
         problems.section("refit", |p| {
             let some = self.refit.every == 0 || self.refit.best + self.refit.newest > 0;
             let found = self.refit.best;
             p.require(some, "best", found, "at least 1, or `newest` at least 1");
         });
+    }
+}
+
+impl RegionsConfig {
+    fn check(&self, p: &mut Problems) {
+        let (length, temperature) = (self.length, self.temperature);
+        p.at_least("count", self.count, 1);
+        p.within("candidates", self.candidates, 1..=65_536);
+        let range = (1..=self.candidates).contains(&self.generations);
+        p.require(range, "generations", self.generations, "1 to `candidates`");
+        let positive = length.is_finite() && length > 0.0;
+        p.require(positive, "length", length, "a number above 0, such as 6.4");
+        let range = temperature.is_finite() && temperature >= 0.0;
+        p.require(range, "temperature", temperature, "0 or more");
+    }
+}
+
+impl PerturbationConfig {
+    fn check(&self, p: &mut Problems) {
+        let (share, tokens, joins, endings) = (self.share, self.tokens, self.joins, self.endings);
+        let range = share > 0.0 && share <= 1.0;
+        p.require(range, "share", share, "above 0 and at most 1");
+        for (key, share) in [("tokens", tokens), ("joins", joins), ("endings", endings)] {
+            p.require((0.0..=1.0).contains(&share), key, share, "0 to 1");
+        }
+        let together = tokens + joins + endings;
+        let expected = "at most 1 together with `joins` and `endings`";
+        p.require(together <= 1.0, "tokens", together, expected);
+        if let Some(temperature) = self.temperature {
+            let positive = temperature.is_finite() && temperature > 0.0;
+            p.require(positive, "temperature", temperature, "above 0, or absent");
+        }
+        p.at_least("draws", self.draws, 1);
+        p.at_least("partners", self.partners, 1);
     }
 }

@@ -153,6 +153,20 @@ impl Latents {
         })
     }
 
+    /// The sequences of the best of `feasible`, for joins.
+    fn partners<'a>(
+        &self,
+        seen: &'a Seen,
+        mut feasible: Vec<usize>,
+        rng: &mut Pcg64,
+    ) -> Vec<&'a Sequence> {
+        let value = |i: usize| seen.values[i].unwrap_or(f64::NEG_INFINITY);
+        feasible.shuffle(rng); // breaks ties at random
+        feasible.sort_by(|&a, &b| value(b).total_cmp(&value(a)));
+        let best = feasible.iter().take(self.config.perturbation.partners);
+        best.map(|&i| &seen.sequences[i]).collect()
+    }
+
     /// Trains the model further if there are enough new evaluations.
     fn refit(
         &mut self,
@@ -401,8 +415,8 @@ impl Proposer for Latents {
         round: u64,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Vec<Proposal>> {
-        let best = |history: &History| history.best().and_then(|best| history.value(best));
-        let best = best(history).unwrap_or(f64::NEG_INFINITY);
+        let best = history.best().and_then(|best| history.value(best));
+        let best = best.unwrap_or(f64::NEG_INFINITY);
         if let Some((known, before)) = self.state.last {
             let better = best > before;
             let patience = patience(self.elements(), count);
@@ -416,12 +430,7 @@ impl Proposer for Latents {
             .collect();
         let values: Vec<f64> = feasible.iter().filter_map(|&i| seen.values[i]).collect();
         let mut rng = streams.at("regions", round);
-        let mut order = feasible.clone();
-        let value = |i: usize| seen.values[i].unwrap_or(f64::NEG_INFINITY);
-        order.shuffle(&mut rng); // breaks ties at random
-        order.sort_by(|&a, &b| value(b).total_cmp(&value(a)));
-        let partners = order.iter().take(self.config.perturbation.partners);
-        let partners: Vec<&Sequence> = partners.map(|&i| &seen.sequences[i]).collect();
+        let partners = self.partners(&seen, feasible.clone(), &mut rng);
         let (mut proposals, mut proposed) = (Vec::new(), BTreeSet::new());
         let encode_again = self.config.regions.encode_again;
         for _ in 0..ATTEMPTS {

@@ -46,13 +46,24 @@ impl EhrlichConfig {
     pub fn check(&self, problems: &mut Problems) {
         let before = problems.messages().len();
         problems.within("length", self.length, 1..=100_000);
+        self.check_transitions(problems);
+        self.check_motifs(problems);
+        problems.not_negative("epsilon", self.epsilon, "1");
+        if problems.messages().len() == before
+            && let Err(why) = self.optimum()
+        {
+            let expected = "motifs that fit one after the other into a feasible sequence";
+            problems.add("motifs", why, expected);
+        }
+    }
+
+    fn check_transitions(&self, problems: &mut Problems) {
         let size = self.vocabulary();
         problems.within("transitions", size, 2..=10_000);
         for (token, row) in self.transitions.iter().enumerate() {
+            let mut weights = row.iter();
             let good = row.len() == size
-                && row
-                    .iter()
-                    .all(|weight| *weight >= 0.0 && weight.is_finite())
+                && weights.all(|weight| *weight >= 0.0 && weight.is_finite())
                 && row.get(token).is_some_and(|weight| *weight > 0.0);
             problems.require(
                 good,
@@ -63,13 +74,13 @@ impl EhrlichConfig {
                 ),
             );
         }
+    }
+
+    fn check_motifs(&self, problems: &mut Problems) {
+        let size = self.vocabulary();
         let width = self.motifs.first().map_or(0, Vec::len);
-        problems.require(
-            width > 0,
-            "motifs",
-            "no motif, or an empty one",
-            "at least one token of one motif",
-        );
+        let expected = "at least one token of one motif";
+        problems.require(width > 0, "motifs", "no motif, or an empty one", expected);
         for (number, motif) in self.motifs.iter().enumerate() {
             problems.require(
                 motif.len() == width && motif.iter().all(|&token| (token as usize) < size),
@@ -93,22 +104,9 @@ impl EhrlichConfig {
             );
         }
         if let Some(parts) = self.quantisation {
-            problems.require(
-                parts > 0 && width.is_multiple_of(parts),
-                "quantisation",
-                parts,
-                &format!("a divisor of {width}, the tokens of a motif"),
-            );
-        }
-        problems.not_negative("epsilon", self.epsilon, "1");
-        if problems.messages().len() == before
-            && let Err(why) = self.optimum()
-        {
-            problems.add(
-                "motifs",
-                why,
-                "motifs that fit one after the other into a feasible sequence",
-            );
+            let divides = parts > 0 && width.is_multiple_of(parts);
+            let expected = format!("a divisor of {width}, the tokens of a motif");
+            problems.require(divides, "quantisation", parts, &expected);
         }
     }
 

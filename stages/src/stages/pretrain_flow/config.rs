@@ -113,32 +113,16 @@ impl FeaturesConfig {
 }
 
 pub(super) mod defaults {
-    pub fn dataset() -> String {
-        "features".into()
-    }
-    pub fn steps() -> u64 {
-        3000
-    }
-    pub fn batch() -> usize {
-        256
-    }
-    pub fn evaluate_every() -> u64 {
-        250
-    }
-    pub fn evaluation_points() -> usize {
-        8192
-    }
-    pub fn samples() -> usize {
-        1000
-    }
-    pub fn nll_points() -> usize {
-        256
-    }
-    pub fn compared() -> usize {
-        1000
-    }
-    pub fn memory_mib() -> usize {
-        512
+    crate::defaults::defaults! {
+        dataset: String = "features".into();
+        steps: u64 = 3000;
+        batch: usize = 256;
+        evaluate_every: u64 = 250;
+        evaluation_points: usize = 8192;
+        samples: usize = 1000;
+        nll_points: usize = 256;
+        compared: usize = 1000;
+        memory_mib: usize = 512;
     }
 }
 

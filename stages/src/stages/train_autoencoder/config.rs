@@ -96,17 +96,11 @@ impl Biases {
 }
 
 mod defaults {
-    pub fn steps() -> u64 {
-        2000
-    }
-    pub fn batch() -> usize {
-        128
-    }
-    pub fn evaluate_every() -> u64 {
-        100
-    }
-    pub fn memory_mib() -> usize {
-        512
+    crate::defaults::defaults! {
+        steps: u64 = 2000;
+        batch: usize = 128;
+        evaluate_every: u64 = 100;
+        memory_mib: usize = 512;
     }
 }
 

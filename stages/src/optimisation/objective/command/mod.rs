@@ -56,14 +56,10 @@ pub struct CommandConfig {
 }
 
 mod defaults {
-    pub fn batch() -> usize {
-        100
-    }
-    pub fn time_limit() -> f64 {
-        600.0
-    }
-    pub fn retries() -> u32 {
-        2
+    crate::defaults::defaults! {
+        batch: usize = 100;
+        time_limit: f64 = 600.0;
+        retries: u32 = 2;
     }
 }
 
@@ -338,26 +334,16 @@ impl Program {
             let said = process.said(PATIENCE.min(left()), texts.len() - scored);
             match said {
                 Said::Lines(lines) if is_done => {
-                    return Err(self.odd(
-                        &lines[0],
-                        scored + 1,
-                        &format!("{scored} {says} and no more"),
-                    ));
+                    let expected = format!("{scored} {says} and no more");
+                    return Err(self.odd(&lines[0], scored + 1, &expected));
                 }
                 Said::Lines(lines) => {
-                    let mut answers = Vec::with_capacity(lines.len());
-                    for line in &lines {
-                        match (reading.parse)(line) {
-                            Some(answer) => answers.push(answer),
-                            None => {
-                                sink(&answers)?;
-                                let number = scored + answers.len() + 1;
-                                return Err(self.odd(line, number, reading.expected));
-                            }
-                        }
-                    }
+                    let answers: Vec<T> = lines.iter().map_while(|l| (reading.parse)(l)).collect();
                     sink(&answers)?;
                     scored += answers.len();
+                    if let Some(line) = lines.get(answers.len()) {
+                        return Err(self.odd(line, scored + 1, reading.expected));
+                    }
                     *done += answers.len();
                 }
                 Said::End(_) if is_done => return Ok(()),
@@ -367,10 +353,8 @@ impl Program {
                 }
                 Said::Nothing if left().is_zero() && is_done => return Ok(()),
                 Said::Nothing if left().is_zero() => {
-                    let (of, limit) = (texts.len(), self.config.time_limit);
-                    let why = format!(
-                        "had written {scored} of {of} {says} after {limit} s, its time_limit"
-                    );
+                    let said = format!("had written {scored} of {} {says}", texts.len());
+                    let why = format!("{said} after {} s, its time_limit", self.config.time_limit);
                     return Err(Failure::Again(why, process.last_words()));
                 }
                 Said::Nothing => {}
