@@ -4,7 +4,7 @@ use super::columns::Columns;
 use super::found::Catalogue;
 use crate::config::MARK;
 use crate::store::{Card, Index, MANIFEST, Stage, Wrong, in_parallel, missing, unreadable};
-use crate::tables::{Field, Kind, Source, Values, number};
+use crate::tables::{Field, Kind, Source, number};
 use std::path::PathBuf;
 
 /// The number of figures shown per row.
@@ -95,28 +95,27 @@ pub fn artifacts<'a>(catalogue: &'a Catalogue, entries: &'a [ArtifactEntry]) -> 
         Field::text(name, cards.iter().map(|c| c.map_or(String::new(), of)))
     };
     let whole = |name: &str, of: &dyn Fn(&Card) -> u64| {
-        let values = cards
-            .iter()
-            .map(|c| c.map(|c| i64::try_from(of(c)).unwrap_or(i64::MAX)));
-        Field::new(name, Values::Int(values.collect()))
+        let values = cards.iter();
+        let values = values.map(|c| c.map(|c| i64::try_from(of(c)).unwrap_or(i64::MAX)));
+        Field::ints(name, values)
     };
-    let seconds = cards.iter().map(|c| c.map(|c| c.seconds)).collect();
+    let seconds = cards.iter().map(|c| c.map(|c| c.seconds));
     let key_figures = |card: &Card| {
         let figures = card.figures.iter().take(KEY_FIGURES);
         let figures =
             figures.map(|(name, v)| format!("{} {}", index.symbols.text(*name), number(*v)));
         figures.collect::<Vec<_>>().join(", ")
     };
+    let fingerprints = entries.iter().map(|e| e.fingerprint.as_str());
+    let problems = entries.iter();
+    let problems = problems.map(|e| e.problem.clone().unwrap_or_default());
     let sizes = |card: &Card| card.outputs.iter().map(|o| o.1).sum();
     let mut fields = vec![
         Field::text("stage", entries.iter().map(|e| e.stage.name())),
-        Field::text(
-            "fingerprint",
-            entries.iter().map(|e| e.fingerprint.as_str()),
-        ),
+        Field::text("fingerprint", fingerprints),
         text("started", &|c| c.started.clone()).of(Kind::Moment),
         text("finished", &|c| c.finished.clone()).of(Kind::Moment),
-        Field::new("seconds", Values::Float(seconds)).of(Kind::Seconds),
+        Field::floats("seconds", seconds).of(Kind::Seconds),
         whole("bytes", &sizes).of(Kind::Bytes),
         whole("seed", &|c| c.seed),
         text("device", &|c| c.device.clone()),
@@ -125,12 +124,7 @@ pub fn artifacts<'a>(catalogue: &'a Catalogue, entries: &'a [ArtifactEntry]) -> 
         whole("warnings", &|c| c.warnings),
         text("key figures", &key_figures),
         text("note", &|c| note(c.quick)),
-        Field::text(
-            "problem",
-            entries
-                .iter()
-                .map(|e| e.problem.clone().unwrap_or_default()),
-        ),
+        Field::text("problem", problems),
     ];
     let mut columns = Columns::default();
     for (row, card) in cards.iter().enumerate() {

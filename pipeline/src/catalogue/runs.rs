@@ -6,7 +6,7 @@ use super::found::Catalogue;
 use crate::store::{
     CONFIG, Index, RunFolder, RunRecord, RunState, Stage, Store, Wrong, in_parallel, unreadable,
 };
-use crate::tables::{Field, Kind, Source, Values};
+use crate::tables::{Field, Kind, Source};
 use latent_align_stages::Error;
 use latent_align_stages::figures::of_stage::{ERROR, FEATURES_NLL, NLL};
 use std::collections::HashMap;
@@ -215,7 +215,7 @@ fn plain(runs: &[RunEntry]) -> Vec<Field<'static>> {
     let text = |name: &str, of: fn(&RunRecord) -> String| {
         Field::text(name, records().map(|r| r.map_or(String::new(), of)))
     };
-    let seconds = records().map(|r| r.and_then(|r| r.seconds)).collect();
+    let seconds = records().map(|r| r.and_then(|r| r.seconds));
     let seeds = records().map(|r| r.map(|r| i64::try_from(r.seed).unwrap_or(i64::MAX)));
     let entries = (runs.iter()).map(|run| i64::try_from(run.entry).ok());
     let stages = runs
@@ -226,7 +226,7 @@ fn plain(runs: &[RunEntry]) -> Vec<Field<'static>> {
         });
     vec![
         Field::text("name", runs.iter().map(|run| run.name.as_str())),
-        Field::new("entry", Values::Int(entries.collect())),
+        Field::ints("entry", entries),
         Field::text("state", runs.iter().map(RunEntry::state)),
         text("started", |r| r.started.to_string()).of(Kind::Moment),
         text("finished", |r| {
@@ -235,9 +235,9 @@ fn plain(runs: &[RunEntry]) -> Vec<Field<'static>> {
                 .map_or(String::new(), ToString::to_string)
         })
         .of(Kind::Moment),
-        Field::new("seconds", Values::Float(seconds)).of(Kind::Seconds),
+        Field::floats("seconds", seconds).of(Kind::Seconds),
         Field::text("stages", stages),
-        Field::new("seed", Values::Int(seeds.collect())),
+        Field::ints("seed", seeds),
         text("device", |r| r.device.clone()),
         text("file", |r| r.file.display().to_string()),
         text("host", |r| r.host.clone()),

@@ -4,10 +4,8 @@ use super::RunEntry;
 use super::found::Catalogue;
 use crate::config::hint;
 use crate::store::Index;
-use crate::sweep::{
-    Direction, Objective, Standing, SweepRecord, TrialRecord, TrialRow, TrialState, Trials,
-};
-use crate::tables::{Field, Kind, Source, Values};
+use crate::sweep::{Direction, Standing, SweepRecord, TrialRecord, TrialRow, TrialState, Trials};
+use crate::tables::{Field, Kind, Source};
 use latent_align_stages::figures::SECONDS;
 use latent_align_stages::{Error, Result};
 
@@ -108,6 +106,17 @@ impl Catalogue {
     }
 }
 
+/// States of a trial that is neither finished nor running, and may be run again.
+const UNFINISHED: [&str; 7] = [
+    "waiting",
+    "stopped",
+    "interrupted",
+    "outdated",
+    "damaged",
+    "unreadable",
+    "unrecorded",
+];
+
 /// The table of `entries`.
 pub fn sweeps(entries: &[SweepEntry]) -> Source<'static> {
     let all = || entries.iter().map(|e| e.trials.as_ref().ok());
@@ -118,61 +127,30 @@ pub fn sweeps(entries: &[SweepEntry]) -> Source<'static> {
     let count = |name: &str, states: &[&str]| {
         let is = |row: &&TrialRow| states.contains(&row.standing.state.word());
         let of = |t: Option<&Trials>| t.map_or(0, |t| t.rows.iter().filter(is).count());
-        Field::new(
-            name,
-            Values::Int(all().map(|t| Some(of(t) as i64)).collect()),
-        )
+        Field::ints(name, all().map(|t| Some(of(t) as i64)))
     };
     let best: Vec<Option<(f64, String)>> = all().map(|trials| best(trials?)).collect();
-    let objective = |r: &SweepRecord| r.objective.clone();
-    let direction = |r: &SweepRecord| {
-        let word = |o: Objective| match o.direction {
-            Direction::Minimise => "minimise".to_owned(),
-            Direction::Maximise => "maximise".to_owned(),
-        };
-        objective(r).map_or(String::new(), word)
-    };
+    let figure = |r: &SweepRecord| r.objective.clone().map_or(String::new(), |o| o.figure);
     let count_all = |t: Option<&Trials>| t.map_or(0, |t| t.rows.len());
-    let trials = all().map(|t| Some(count_all(t) as i64)).collect();
-    let problems = entries.iter().map(|e| {
-        e.trials
-            .as_ref()
-            .err()
-            .map_or(String::new(), |why| format!("DAMAGED: {why}"))
+    let problems = entries.iter().map(|e| match &e.trials {
+        Ok(_) => String::new(),
+        Err(why) => format!("DAMAGED: {why}"),
     });
+    let best_values = best.iter().map(|b| b.as_ref().map(|b| b.0));
+    let best_runs = best.iter().map(|b| b.as_ref().map_or("", |b| b.1.as_str()));
     let fields = vec![
         Field::text("name", entries.iter().map(|e| e.name.as_str())),
-        Field::new("trials", Values::Int(trials)),
+        Field::ints("trials", all().map(|t| Some(count_all(t) as i64))),
         count("finished", &["finished"]),
         count("running", &["running"]),
         count("failed", &["failed"]),
         count("dropped", &["dropped"]),
-        count(
-            "unfinished",
-            &[
-                "waiting",
-                "stopped",
-                "interrupted",
-                "outdated",
-                "damaged",
-                "unreadable",
-                "unrecorded",
-            ],
-        ),
+        count("unfinished", &UNFINISHED),
         text("axes", &|r| r.axes.join(", ")),
-        text("objective", &|r| {
-            objective(r).map_or(String::new(), |o| o.figure)
-        }),
+        text("objective", &figure),
         text("direction", &direction),
-        Field::new(
-            "best",
-            Values::Float(best.iter().map(|b| b.as_ref().map(|b| b.0)).collect()),
-        )
-        .of(Kind::Figure),
-        Field::text(
-            "best run",
-            best.iter().map(|b| b.as_ref().map_or("", |b| b.1.as_str())),
-        ),
+        Field::floats("best", best_values).of(Kind::Figure),
+        Field::text("best run", best_runs),
         text("file", &|r| r.file.display().to_string()),
         Field::text("problem", problems),
     ];
@@ -191,6 +169,18 @@ pub fn sweeps(entries: &[SweepEntry]) -> Source<'static> {
         shown.push("problem");
     }
     Source::new(entries.len(), fields).showing(&shown)
+}
+
+fn direction(record: &SweepRecord) -> String {
+    let direction = record
+        .objective
+        .as_ref()
+        .map(|objective| objective.direction);
+    match direction {
+        Some(Direction::Minimise) => "minimise".to_owned(),
+        Some(Direction::Maximise) => "maximise".to_owned(),
+        None => String::new(),
+    }
 }
 
 /// The best variant's mean objective, and the run of its best trial.

@@ -58,10 +58,13 @@ impl Applied {
     }
 
     /// What the rows depend on: `models and options`, and the device.
-    pub fn about<const N: usize>(&self, pairs: [(&str, Value); N]) -> Map<String, Value> {
-        let pairs = pairs.map(|(key, value)| (key.to_owned(), value));
-        let device = ("device".to_owned(), self.device.clone().into());
-        pairs.into_iter().chain([device]).collect()
+    pub fn about<'a>(
+        &self,
+        pairs: impl IntoIterator<Item = (&'a str, Value)>,
+    ) -> Map<String, Value> {
+        let device = ("device", self.device.clone().into());
+        let pairs = pairs.into_iter().chain([device]);
+        pairs.map(|(key, value)| (key.to_owned(), value)).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::catalogue::{Candidate, Catalogue, candidates, remove};
 use crate::console::Console;
 use crate::store::{Stage, Store};
-use crate::tables::{Field, Kind, OutputArguments, Query, Source, Values, bytes};
+use crate::tables::{Field, Kind, OutputArguments, Query, Source, bytes};
 use anyhow::Result;
 use clap::Args;
 use std::collections::BTreeSet;
@@ -65,11 +65,11 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
 fn table(found: &[Candidate]) -> Source<'static> {
     let (going, staying): (Vec<&Candidate>, Vec<&Candidate>) = found.iter().partition(|c| c.goes);
     let all = || going.iter().chain(&staying);
-    let sizes = all().map(|c| i64::try_from(c.bytes).ok()).collect();
+    let sizes = all().map(|c| i64::try_from(c.bytes).ok());
     let fields = vec![
         Field::text("stage", all().map(|c| c.stage.map_or("", Stage::name))),
         Field::text("name", all().map(|c| c.name.as_str())),
-        Field::new("bytes", Values::Int(sizes)).of(Kind::Bytes),
+        Field::ints("bytes", sizes).of(Kind::Bytes),
         Field::text("goes", all().map(|c| if c.goes { "yes" } else { "no" })),
         Field::text("why", all().map(|c| c.why.as_str())),
         Field::text("path", all().map(|c| c.path.to_string_lossy())),

@@ -58,39 +58,9 @@ pub enum Time {
 
 /// Commits an artifact of stage `pretrain-flow` and prints how to use it.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
-    if !is_name(&arguments.into) {
-        return Err(
-            Error::input(format!("--into: found {}, expected {NAME}", arguments.into)).into(),
-        );
-    }
-    for (option, found) in [
-        ("--time-scale", arguments.time_scale),
-        ("--feature-scale", arguments.feature_scale),
-    ] {
-        if !(found.is_finite() && found > 0.0) {
-            return Err(Error::input(format!(
-                "{option}: found {found}, expected a positive number such as 1"
-            ))
-            .into());
-        }
-    }
-    if RunFolder::of(store, &arguments.into).record()?.is_some() {
-        return Err(Error::input(format!(
-            "--into: `{}` is the run of an experiment, not of an imported flow; give another name",
-            arguments.into
-        ))
-        .into());
-    }
     let file =
         std::path::absolute(&arguments.file).context("the current folder no longer exists")?;
-    if file.to_str().is_none() {
-        // manifests are text
-        return Err(Error::input(format!(
-            "{}: found a path that is not UTF-8, expected one that is; rename the file or its folder",
-            file.display()
-        ))
-        .into());
-    }
+    refuse_unusable(arguments, &file, store)?;
     store.open_for_writing()?;
     let mut digests = Digests::of_store(store.root());
     let record = digests.of(&arguments.file)?;
@@ -132,6 +102,39 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         place.display()
     ));
     Ok(())
+}
+
+/// Refuses names, scales and paths that cannot be used.
+fn refuse_unusable(arguments: &Arguments, file: &Path, store: &Store) -> Result<(), Error> {
+    let into = &arguments.into;
+    if !is_name(into) {
+        return Err(Error::input(format!(
+            "--into: found {into}, expected {NAME}"
+        )));
+    }
+    for (option, found) in [
+        ("--time-scale", arguments.time_scale),
+        ("--feature-scale", arguments.feature_scale),
+    ] {
+        if !(found.is_finite() && found > 0.0) {
+            return Err(Error::input(format!(
+                "{option}: found {found}, expected a positive number such as 1"
+            )));
+        }
+    }
+    if RunFolder::of(store, into).record()?.is_some() {
+        return Err(Error::input(format!(
+            "--into: `{into}` is the run of an experiment, not of an imported flow; give another name"
+        )));
+    }
+    match file.to_str() {
+        Some(_) => Ok(()),
+        // manifests are text
+        None => Err(Error::input(format!(
+            "{}: found a path that is not UTF-8, expected one that is; rename the file or its folder",
+            file.display()
+        ))),
+    }
 }
 
 /// Refuses a run that leads to another flow, before any work is done.

@@ -10,14 +10,14 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use latent_align_stages::context::Summary;
 use latent_align_stages::devices::check_numbers;
-use latent_align_stages::inference::{Score, Space};
+use latent_align_stages::inference::{Partial, Score, Space};
 use latent_align_stages::likelihood::Precision;
 use latent_align_stages::priors::Divergence;
 use latent_align_stages::problems::Problems;
 use latent_align_stages::stages::{StageConfig as _, estimate_nll};
 use latent_align_stages::{Error, alignment::TRUNCATION};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Options of `score`.
 #[derive(Debug, Args)]
@@ -129,11 +129,8 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     if let Some(model) = models.of_sequences()? {
         refuse(&arguments.of_flows())?;
         let seed = arguments.seed.unwrap_or(model.manifest.seed);
-        return Command::new(applied, output, model, store, console).score(
-            &arguments.file,
-            arguments.dataset.as_deref(),
-            seed,
-        );
+        let (file, dataset) = (&arguments.file, arguments.dataset.as_deref());
+        return Command::new(applied, output, model, store, console).score(file, dataset, seed);
     }
     let flow = models.flow()?;
     let config = arguments.config(&models)?;
@@ -149,14 +146,10 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let asked = Vec::from_iter(config.numbers());
     check_numbers(&device, &choice.to_string(), &asked, &mut problems);
     problems.into_result().map_err(|e| e.under("score"))?;
+    let (source, scoring) = (input.source(), config.scoring());
+    let condition = condition.as_ref();
     let work = Score::open(
-        &flow.dir,
-        &input.source(),
-        space,
-        condition.as_ref(),
-        &config.scoring(),
-        seed,
-        &device,
+        &flow.dir, &source, space, condition, &scoring, seed, &device,
     )?;
     if space == Space::Points && !arguments.unaligned {
         refuse_unaligned(&work, flow.fingerprint())?;
@@ -168,50 +161,50 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         Space::Features => "features, normalised to points of the flow",
         Space::Points => "points of the flow, unchanged",
     };
+    let (points, own, tolerance) = (work.points(), flow.fingerprint(), config.tolerance);
     let written = format!(
-        "{} points, rows are {space} {}; NLLs and losses of points in nats, tolerance {:e}",
-        work.points(),
-        flow.fingerprint(),
-        config.tolerance
+        "{points} points, rows are {space} {own}; NLLs and losses of points in nats, tolerance {tolerance:e}"
     );
     let job = Job {
         name: "score",
         console,
         input: Some(&input),
-        about: applied.about([
-            ("flow", flow.identity()),
-            ("space", space.into()),
-            ("draws", json!(config.draws)),
-            ("truncation", json!(config.truncation)),
-            ("tolerance", json!(config.tolerance)),
-            ("divergence", json!(config.divergence)),
-            ("precision", json!(config.precision)),
-            ("seed", json!(seed)),
-            ("condition", of_condition),
-        ]),
+        about: applied.about(
+            [("flow", flow.identity()), ("space", space.into())]
+                .into_iter()
+                .chain(settings(&config))
+                .chain([("seed", json!(seed)), ("condition", of_condition)]),
+        ),
     };
     let mut figures = Summary::default();
     let is_stream = output.is_stream();
-    job.run(
-        &work,
-        output,
-        |partial, file| {
-            figures = work.figures(partial)?;
-            let about = [
-                ("space", space.to_owned()),
-                ("units", "nats, of points of the flow".to_owned()),
-                ("flow", flow.fingerprint().to_owned()),
-                ("tolerance", config.tolerance.to_string()),
-                ("figures", as_json(&figures).to_string()),
-            ];
-            let mut table = TableWriter::create(file, &about);
-            work.tables(partial, |rows| table.append(rows))?;
-            table.finish()
-        },
-        &written,
-    )?;
+    let write = |partial: &mut Partial, file: &Path| {
+        figures = work.figures(partial)?;
+        let about = [
+            ("space", space.to_owned()),
+            ("units", "nats, of points of the flow".to_owned()),
+            ("flow", flow.fingerprint().to_owned()),
+            ("tolerance", config.tolerance.to_string()),
+            ("figures", as_json(&figures).to_string()),
+        ];
+        let mut table = TableWriter::create(file, &about);
+        work.tables(partial, |rows| table.append(rows))?;
+        table.finish()
+    };
+    job.run(&work, output, write, &written)?;
     tell(figures, "all points", is_stream, console);
     Ok(())
+}
+
+/// The settings that scores depend on.
+fn settings(config: &estimate_nll::Config) -> [(&'static str, Value); 5] {
+    [
+        ("draws", json!(config.draws)),
+        ("truncation", json!(config.truncation)),
+        ("tolerance", json!(config.tolerance)),
+        ("divergence", json!(config.divergence)),
+        ("precision", json!(config.precision)),
+    ]
 }
 
 /// Refuses latents that are known not to be points of the flow `own`.

@@ -51,58 +51,17 @@ pub fn arrange(
     named: Option<&str>,
     from: &Path,
 ) -> Result<Vec<Arranged>> {
-    let shown = from.display();
-    let refuse = |why: String| Err(Error::input(format!("{shown}: {why}")));
+    let refuse = |why: String| Err(Error::input(format!("{}: {why}", from.display())));
     let mut arranged = Vec::new();
     let (mut fits, mut names) = (false, BTreeSet::new());
     for array in arrays {
-        let said = array
-            .name
-            .as_deref()
-            .map_or(String::new(), |name| format!("`{name}` of "));
-        if array.shape.is_empty() || array.shape.contains(&0) {
-            return refuse(format!(
-                "found {said}shape {:?}, expected items with numbers; leave it out with --only, or save it with items",
-                array.shape
-            ));
-        }
-        let (mut shape, mut order) = (array.shape.clone(), Order::Kept);
-        match (channels, array.shape.as_slice()) {
-            (Some(Channels::Last), &[items, height, width, channels]) => {
-                shape = vec![items, channels, height, width];
-                let pixels = height * width;
-                order = Order::ChannelsFirst { pixels, channels };
-                fits = true;
-            }
-            (Some(Channels::First), [_, _, _, _]) => fits = true,
-            (Some(Channels::None), &[items, height, width]) => {
-                shape = vec![items, 1, height, width];
-                fits = true;
-            }
-            (None, &[_, a, b, last])
-                if last <= MOST_CHANNELS && a > MOST_CHANNELS && b > MOST_CHANNELS =>
-            {
-                return refuse(format!(
-                    "found {said}shape {:?}, which may be images of {a} x {b} pixels with their channels last, or of {a} \
-                     channels, expected to be told; add `--channels last` or `--channels first`",
-                    array.shape
-                ));
-            }
-            _ => {}
-        }
-        let name = match (&array.name, named) {
-            (_, Some(named)) if !array.can_be_labels() => named.to_owned(),
-            (Some(name), _) => name.clone(),
-            (None, _) if array.can_be_labels() => "labels".to_owned(),
-            (None, _) if shape.len() == 4 => "images".to_owned(),
-            (None, _) => "features".to_owned(),
+        let (shape, order, is_as_said) = match axes(array, channels) {
+            Ok(axes) => axes,
+            Err(why) => return refuse(why),
         };
-        let parts: Vec<&str> = name.split('/').collect();
-        if parts
-            .iter()
-            .any(|part| part.is_empty() || *part == "." || *part == "..")
-            || name.contains('\0')
-        {
+        fits |= is_as_said;
+        let name = name_of(array, named, shape.len());
+        if !is_name(&name) {
             return refuse(format!(
                 "found the name `{}`, expected one that HDF5 can have; choose arrays with --only, or name the only one with \
                  --dataset",
@@ -131,16 +90,65 @@ pub fn arrange(
             Channels::First => ("first", "[N, C, H, W]"),
             Channels::None => ("none", "[N, H, W]"),
         };
-        let shapes: Vec<String> = arrays
-            .iter()
-            .map(|array| format!("{:?}", array.shape))
-            .collect();
+        let shapes = arrays.iter().map(|array| format!("{:?}", array.shape));
         return refuse(format!(
             "found {}, expected images {expected} for `--channels {option}`; leave the option out",
-            shapes.join(", ")
+            shapes.collect::<Vec<_>>().join(", ")
         ));
     }
     Ok(arranged)
+}
+
+/// The axes of `array` as they will be written, their order, and whether it has the `channels` that are said.
+///
+/// # Errors
+/// What was found and expected, for an array without items, and for images whose channels seem to come last.
+fn axes(array: &Array, channels: Option<Channels>) -> Result<(Vec<usize>, Order, bool), String> {
+    let shape = &array.shape;
+    let name = array.name.as_deref();
+    let said = name.map_or(String::new(), |name| format!("`{name}` of "));
+    if shape.is_empty() || shape.contains(&0) {
+        return Err(format!(
+            "found {said}shape {shape:?}, expected items with numbers; leave it out with --only, or save it with items"
+        ));
+    }
+    Ok(match (channels, shape.as_slice()) {
+        (Some(Channels::Last), &[items, height, width, channels]) => {
+            let pixels = height * width;
+            let order = Order::ChannelsFirst { pixels, channels };
+            (vec![items, channels, height, width], order, true)
+        }
+        (Some(Channels::First), [_, _, _, _]) => (shape.clone(), Order::Kept, true),
+        (Some(Channels::None), &[items, height, width]) => {
+            (vec![items, 1, height, width], Order::Kept, true)
+        }
+        (None, &[_, a, b, last])
+            if last <= MOST_CHANNELS && a > MOST_CHANNELS && b > MOST_CHANNELS =>
+        {
+            return Err(format!(
+                "found {said}shape {shape:?}, which may be images of {a} x {b} pixels with their channels last, or of {a} \
+                 channels, expected to be told; add `--channels last` or `--channels first`"
+            ));
+        }
+        _ => (shape.clone(), Order::Kept, false),
+    })
+}
+
+/// The name of the dataset of `array` with this number of axes; `named` is the one that was asked for.
+fn name_of(array: &Array, named: Option<&str>, axes: usize) -> String {
+    match (&array.name, named) {
+        (_, Some(named)) if !array.can_be_labels() => named.to_owned(),
+        (Some(name), _) => name.clone(),
+        (None, _) if array.can_be_labels() => "labels".to_owned(),
+        (None, _) if axes == 4 => "images".to_owned(),
+        (None, _) => "features".to_owned(),
+    }
+}
+
+/// Whether HDF5 can have a dataset called `name`.
+fn is_name(name: &str) -> bool {
+    let mut parts = name.split('/');
+    parts.all(|part| !["", ".", ".."].contains(&part)) && !name.contains('\0')
 }
 
 /// Refuses labels without anything to label.

@@ -44,52 +44,15 @@ struct Listing {
 /// [`Error::Input`] for a folder without images or with images of other formats, for images beside folders of images,
 /// and for images of different sizes or that cannot be read.
 pub fn open(path: &Path, colours: Option<Colours>) -> Result<Images> {
-    let shown = path.display();
     let top = list(path)?;
     let mut listings = Vec::new();
     for folder in &top.folders {
         listings.push((folder.clone(), list(folder)?));
     }
     let in_folders = listings.iter().any(|(_, found)| !found.images.is_empty());
-    let others = listings.iter().flat_map(|(_, found)| &found.others);
-    if let Some(other) = top.others.iter().chain(others).next() {
-        return Err(Error::input(format!(
-            "{}: found an image of another format, expected PNG or JPEG; convert it, such as with ImageMagick's \
-             `mogrify -format png`, or remove it",
-            other.display()
-        )));
-    }
-    if in_folders && !top.images.is_empty() {
-        return Err(Error::input(format!(
-            "{shown}: found {} images beside folders of images, expected either; each folder is a class, so move those \
-             images into one",
-            top.images.len()
-        )));
-    }
-    if let (true, Some((empty, _))) = (
-        in_folders,
-        listings.iter().find(|(_, found)| found.images.is_empty()),
-    ) {
-        return Err(Error::input(format!(
-            "{}: found a folder without PNG or JPEG images, expected the images of the class `{}`; remove it or fill it",
-            empty.display(),
-            name(empty)
-        )));
-    }
-    if !in_folders && top.images.is_empty() {
-        let deeper = listings.iter().find(|(_, found)| !found.folders.is_empty());
-        let way_out = match deeper {
-            Some((folder, _)) => {
-                format!("convert each of its folders, such as {}", folder.display())
-            }
-            None => "put images into it, or into folders of it, one a class".to_owned(),
-        };
-        return Err(Error::input(format!(
-            "{shown}: found no PNG or JPEG images, expected some; {way_out}"
-        )));
-    }
+    refuse_unclear(path, &top, &listings, in_folders)?;
     let mut images = Images {
-        files: Vec::new(),
+        files: top.images.into_iter().map(|file| (file, 0)).collect(),
         classes: Vec::new(),
         channels: 1,
         height: 0,
@@ -102,22 +65,17 @@ pub fn open(path: &Path, colours: Option<Colours>) -> Result<Images> {
     for folder in listings.iter().flat_map(|(_, found)| &found.folders) {
         count_images(folder, &mut deeper)?;
     }
-    images
-        .files
-        .extend(top.images.into_iter().map(|file| (file, 0)));
     if in_folders {
         for (class, (folder, found)) in listings.into_iter().enumerate() {
             images.classes.push(name(&folder));
-            images
-                .files
-                .extend(found.images.into_iter().map(|file| (file, class as i64)));
+            let files = found.images.into_iter().map(|file| (file, class as i64));
+            images.files.extend(files);
             ignored += found.ignored;
         }
     }
     if ignored > 0 {
-        images
-            .notes
-            .push(format!("{ignored} files that are no images are left out"));
+        let told = format!("{ignored} files that are no images are left out");
+        images.notes.push(told);
     }
     if let (count @ 1.., Some(first)) = deeper {
         images.notes.push(format!(
@@ -129,6 +87,54 @@ pub fn open(path: &Path, colours: Option<Colours>) -> Result<Images> {
     }
     images.look_at_all()?;
     Ok(images)
+}
+
+/// Refuses images of other formats, images beside folders of images, folders without images beside others, and none.
+fn refuse_unclear(
+    path: &Path,
+    top: &Listing,
+    listings: &[(PathBuf, Listing)],
+    in_folders: bool,
+) -> Result<()> {
+    let refuse = |path: &Path, why: String| Err(Error::input(format!("{}: {why}", path.display())));
+    let others = listings.iter().flat_map(|(_, found)| &found.others);
+    if let Some(other) = top.others.iter().chain(others).next() {
+        let why = "found an image of another format, expected PNG or JPEG; convert it, such as with ImageMagick's \
+                   `mogrify -format png`, or remove it";
+        return refuse(other, why.to_owned());
+    }
+    match (in_folders, top.images.len()) {
+        (true, 0) => {
+            let empty = listings.iter().find(|(_, found)| found.images.is_empty());
+            let Some((empty, _)) = empty else {
+                return Ok(());
+            };
+            let why = format!(
+                "found a folder without PNG or JPEG images, expected the images of the class `{}`; remove it or fill it",
+                name(empty)
+            );
+            refuse(empty, why)
+        }
+        (true, beside) => refuse(
+            path,
+            format!(
+                "found {beside} images beside folders of images, expected either; each folder is a class, so move those \
+                 images into one"
+            ),
+        ),
+        (false, 0) => {
+            let deeper = listings.iter().find(|(_, found)| !found.folders.is_empty());
+            let way_out = match deeper {
+                Some((folder, _)) => {
+                    format!("convert each of its folders, such as {}", folder.display())
+                }
+                None => "put images into it, or into folders of it, one a class".to_owned(),
+            };
+            let why = format!("found no PNG or JPEG images, expected some; {way_out}");
+            refuse(path, why)
+        }
+        (false, _) => Ok(()),
+    }
 }
 
 /// Counts the images in `folder` and in all folders inside it, and keeps the first one.

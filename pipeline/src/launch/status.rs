@@ -7,7 +7,7 @@ use crate::config::{NAME, Overrides, is_name};
 use crate::console::Console;
 use crate::store::{RunState, Store};
 use crate::sweep::{Standing, SweepFolder, SweepRecord, TrialRow, TrialState, Trials, load};
-use crate::tables::{Field, Kind, Source, Values};
+use crate::tables::{Field, Kind, Source};
 use anyhow::Result;
 use latent_align_stages::Error;
 use std::collections::BTreeMap;
@@ -72,21 +72,20 @@ pub fn status(name: &str, store: &Store, console: &Console) -> Result<Status> {
 /// The table of the trials.
 fn table(record: &SweepRecord, all: &[Stands]) -> Source<'static> {
     let trials = || all.iter().map(|t| &t.row.trial);
-    let seeds = trials().map(|t| i64::try_from(t.seed).ok()).collect();
-    let seconds = all.iter().map(|t| t.row.standing.seconds).collect();
+    let seeds = trials().map(|t| i64::try_from(t.seed).ok());
+    let seconds = all.iter().map(|t| t.row.standing.seconds);
     let mut fields = vec![
         Field::text("trial", trials().map(|t| t.run.clone())),
         Field::text("variant", trials().map(|t| t.variant.clone())),
-        Field::new("seed", Values::Int(seeds)),
+        Field::ints("seed", seeds),
         Field::text("state", all.iter().map(Stands::word)),
         Field::text("doing", all.iter().map(Stands::doing)),
-        Field::new("seconds", Values::Float(seconds)).of(Kind::Seconds),
+        Field::floats("seconds", seconds).of(Kind::Seconds),
     ];
     let mut shown = vec!["trial", "state", "doing", "seconds"];
     if let Some(objective) = &record.objective {
         let figures = all.iter().map(|t| t.row.standing.figure(&objective.figure));
-        let figures = Values::Float(figures.collect());
-        fields.push(Field::new(&objective.figure, figures).of(Kind::Figure));
+        fields.push(Field::floats(&objective.figure, figures).of(Kind::Figure));
         shown.push(&objective.figure);
     }
     Source::new(all.len(), fields).showing(&shown)

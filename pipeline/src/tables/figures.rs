@@ -31,13 +31,10 @@ pub fn figures_tables(figures: &[(String, f64)]) -> String {
         figures.iter().find(|f| f.0 == name).map(|f| f.1)
     };
     let cell = |region: &str, label: &str| {
-        let value = get(region, label).map_or(String::new(), |v| shown(label, v));
         let limits = INTERVAL.map(|bound| get(region, &format!("{label}{bound}")));
-        match limits {
-            [Some(low), Some(high)] => {
-                get(region, label).map_or(String::new(), |value| with_interval(value, low, high))
-            }
-            _ => value,
+        match (get(region, label), limits) {
+            (Some(value), [Some(low), Some(high)]) => with_interval(value, low, high),
+            (value, _) => value.map_or(String::new(), |value| shown(label, value)),
         }
     };
     let mut out = String::new();
@@ -53,19 +50,9 @@ pub fn figures_tables(figures: &[(String, f64)]) -> String {
     let names: Vec<String> = std::iter::once(String::new())
         .chain(labels.iter().map(|label| short_name(label).to_owned()))
         .collect();
-    let width = |column: &[String]| {
-        let longest = column.iter().map(|cell| cell.chars().count()).max();
-        longest.unwrap_or(0) + 3
-    };
     let mut left = columns.as_slice();
     while !left.is_empty() {
-        let mut used = width(&names) + width(&left[0]);
-        let mut count = 1;
-        while count < left.len() && used + width(&left[count]) < TERMINAL {
-            used += width(&left[count]);
-            count += 1;
-        }
-        let (now, later) = left.split_at(count);
+        let (now, later) = left.split_at(fitting(&names, left));
         left = later;
         let row = |i: usize| {
             let cells = now.iter().map(move |column| column[i].clone());
@@ -79,6 +66,20 @@ pub fn figures_tables(figures: &[(String, f64)]) -> String {
         out.push_str(&markdown(&rows));
     }
     out
+}
+
+/// How many of `columns` fit a terminal's width beside `names`, at least one.
+fn fitting(names: &[String], columns: &[Vec<String>]) -> usize {
+    let width = |column: &[String]| {
+        let longest = column.iter().map(|cell| cell.chars().count()).max();
+        longest.unwrap_or(0) + 3
+    };
+    let mut used = width(names);
+    let fits = columns.iter().take_while(|column| {
+        used += width(column);
+        used < TERMINAL
+    });
+    fits.count().max(1)
 }
 
 /// `value [low, high]` with two digits of the interval's width.

@@ -94,6 +94,16 @@ impl<'a> Field<'a> {
         Self::new(name, Values::Text(words.collect()))
     }
 
+    /// A column of integers.
+    pub fn ints(name: impl Into<String>, values: impl Iterator<Item = Option<i64>>) -> Self {
+        Self::new(name, Values::Int(values.collect()))
+    }
+
+    /// A column of numbers.
+    pub fn floats(name: impl Into<String>, values: impl Iterator<Item = Option<f64>>) -> Self {
+        Self::new(name, Values::Float(values.collect()))
+    }
+
     /// The column as a polars column.
     pub fn column(&self) -> Column {
         let name = self.name.as_str().into();

@@ -38,21 +38,17 @@ pub fn draw(panel: &Panel) -> String {
     };
     let first = all().map(|p| p.0).fold(f64::INFINITY, f64::min);
     let last = all().map(|p| p.0).fold(f64::NEG_INFINITY, f64::max);
+    let place = |p: &(f64, f64)| {
+        let across = match last > first {
+            true => (p.0 - first) / (last - first),
+            false => 0.5,
+        };
+        let down = 1.0 - (bend(p.1) - bottom) / (top - bottom);
+        let [x, y] = [across * (SIZE.0 - 1) as f64, down * (SIZE.1 - 1) as f64];
+        (x.round() as usize, y.round() as usize)
+    };
     let mut grid = vec![vec![' '; SIZE.0]; SIZE.1];
     for (points, mark) in [(&panel.training, TRAINING), (&panel.held_out, HELD_OUT)] {
-        let place = |p: &(f64, f64)| {
-            let across = if last > first {
-                (p.0 - first) / (last - first)
-            } else {
-                0.5
-            };
-            let up = (bend(p.1) - bottom) / (top - bottom);
-            let (x, y) = (
-                across * (SIZE.0 - 1) as f64,
-                (1.0 - up) * (SIZE.1 - 1) as f64,
-            );
-            (x.round() as usize, y.round() as usize)
-        };
         for pair in points.windows(2) {
             join(&mut grid, place(&pair[0]), place(&pair[1]));
         }
@@ -70,21 +66,19 @@ pub fn draw(panel: &Panel) -> String {
             out.push_str(&format!("   {mark} {what}"));
         }
     }
-    out.push_str(if is_logarithmic {
-        "   (logarithmic)\n"
+    let scale = if is_logarithmic {
+        "   (logarithmic)"
     } else {
-        "\n"
-    });
+        ""
+    };
+    out.push_str(&format!("{scale}\n"));
     for (y, line) in grid.iter().enumerate() {
-        let labelled = y % 4 == 0 || y == SIZE.1 - 1;
         let share = 1.0 - y as f64 / (SIZE.1 - 1) as f64;
         let value = straight(bottom + share * (top - bottom));
-        let label = if labelled {
-            number(value)
-        } else {
-            String::new()
+        let (label, tick) = match y % 4 == 0 || y == SIZE.1 - 1 {
+            true => (number(value), '+'),
+            false => (String::new(), '|'),
         };
-        let tick = if labelled { '+' } else { '|' };
         let line: String = line.iter().collect();
         out.push_str(&format!("{label:>LABEL$} {tick}{}\n", line.trim_end()));
     }

@@ -5,7 +5,7 @@ use crate::catalogue::{RunEntry, StageEntry};
 use crate::config::{hint, list};
 use crate::console::Console;
 use crate::store::{METRICS, Name, Stage};
-use crate::tables::{Field, Kind, Output, Query, Source, Values};
+use crate::tables::{Field, Kind, Output, Query, Source};
 use clap::Args;
 use latent_align_stages::figures::curves::{HELD_OUT, STEP, TRAINING};
 use latent_align_stages::{Error, Result};
@@ -196,10 +196,7 @@ fn table(curves: &[Curve]) -> Source<'static> {
     let stages = parts
         .iter()
         .flat_map(|part| part[0].rows.iter().map(|_| part[0].stage.name()));
-    let mut fields = vec![
-        Field::text("stage", stages),
-        Field::new(STEP, Values::Int(steps.collect())),
-    ];
+    let mut fields = vec![Field::text("stage", stages), Field::ints(STEP, steps)];
     let mut names: Vec<&str> = Vec::new();
     for curve in curves {
         if !names.contains(&curve.column.as_str()) {
@@ -211,7 +208,7 @@ fn table(curves: &[Curve]) -> Source<'static> {
             let curve = part.iter().find(|curve| curve.column == name);
             (0..part[0].rows.len()).map(move |row| curve.and_then(|c| c.rows[row].1))
         });
-        fields.push(Field::new(name, Values::Float(values.collect())).of(Kind::Figure));
+        fields.push(Field::floats(name, values).of(Kind::Figure));
     }
     Source::new(height, fields)
 }

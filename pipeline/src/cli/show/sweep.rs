@@ -147,16 +147,16 @@ fn table<'a>(
 ) -> Source<'a> {
     let record = &all.record;
     let each = || rows.iter().map(|row| row.0);
-    let seeds = each().map(|t| i64::try_from(t.trial.seed).ok()).collect();
+    let seeds = each().map(|t| i64::try_from(t.trial.seed).ok());
     let mut fields = vec![
         Field::text("run", each().map(|t| t.trial.run.as_str())),
         Field::text("variant", each().map(|t| t.trial.variant.as_str())),
-        Field::new("seed", Values::Int(seeds)),
+        Field::ints("seed", seeds),
     ];
     let seeds = |t: &TrialRow| all.seeds(&t.trial.variant, &objective.figure);
     if each().any(|t| seeds(t).count > 1) {
-        let means = each().map(|t| seeds(t).mean()).collect();
-        fields.push(Field::new(MEAN, Values::Float(means)).of(Kind::Figure));
+        let means = each().map(|t| seeds(t).mean());
+        fields.push(Field::floats(MEAN, means).of(Kind::Figure));
     }
     let constraints = record.constraints.iter().map(|c: &Constraint| &c.figure);
     let shown = test_figure(&objective.figure);
@@ -169,8 +169,8 @@ fn table<'a>(
     for figure in figures {
         if !named.contains(&figure.as_str()) {
             named.push(figure);
-            let values = each().map(|t| t.standing.figure(figure)).collect();
-            fields.push(Field::new(figure, Values::Float(values)).of(Kind::Figure));
+            let values = each().map(|t| t.standing.figure(figure));
+            fields.push(Field::floats(figure, values).of(Kind::Figure));
         }
     }
     let settings: Vec<Vec<Option<String>>> = (record.axes.iter())

@@ -47,40 +47,14 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     }
     let grid = Grid::of(&regions.places(GRID)?)?;
     let maps = maps(&regions)?;
-    let names = [
-        (regions.first(&FEATURES), FEATURE_DOTS),
-        (regions.first(&LATENTS), LATENT_DOTS),
-    ];
-    let there = names
-        .into_iter()
-        .filter_map(|(region, style)| Some((region?, style)));
-    let dots = there.map(|(region, style)| {
-        Ok((
-            region,
-            style,
-            thinned(&regions.places(region)?, DOTS_AT_MOST),
-        ))
-    });
-    let dots = dots.collect::<Result<Vec<_>>>()?;
+    let dots = dots(&regions)?;
     let nats: Vec<f64> = (maps.iter().filter(|m| m.in_nats))
         .flat_map(|m| m.values.iter().copied())
         .collect();
     let Some(shared) = range(&nats, 0.0, CLIP) else {
         bail!("no NLL of the grid is finite");
     };
-    let mut text = format!(
-        "The NLL panels share one colour scale, which ends at {} nats, the {:.0}th percentile of \
-         their values (the largest is {}); that of the loss ends at the same percentile of its own.",
-        short(shared.1),
-        100.0 * CLIP,
-        short(percentile(&nats, 1.0).unwrap_or(f64::NAN)),
-    );
-    for (region, (colour, ..), places) in &dots {
-        if !places.is_empty() {
-            text.push_str(&format!(" {colour} dots: {} {region}.", places.len()));
-        }
-    }
-
+    let caption = caption(&nats, shared, &dots);
     let height = SIDE * grid.aspect().clamp(0.5, 1.6);
     let mut panels = Vec::new();
     for map in &maps {
@@ -113,8 +87,48 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     Ok(Some(Figure {
         panels,
         columns,
-        caption: text,
+        caption,
     }))
+}
+
+/// The dots of a region: its name, their style and their places.
+type Dots = (
+    &'static str,
+    (&'static str, f64, &'static str),
+    Vec<(f64, f64)>,
+);
+
+/// Points of features and of latents, as far as there are any.
+fn dots(regions: &Regions) -> Result<Vec<Dots>> {
+    let names = [
+        (regions.first(&FEATURES), FEATURE_DOTS),
+        (regions.first(&LATENTS), LATENT_DOTS),
+    ];
+    let there = names
+        .into_iter()
+        .filter_map(|(region, style)| Some((region?, style)));
+    let dots = there.map(|(region, style)| {
+        let places = thinned(&regions.places(region)?, DOTS_AT_MOST);
+        Ok((region, style, places))
+    });
+    dots.collect()
+}
+
+/// What the colours of `nats` and the `dots` mean.
+fn caption(nats: &[f64], shared: (f64, f64), dots: &[Dots]) -> String {
+    let mut text = format!(
+        "The NLL panels share one colour scale, which ends at {} nats, the {:.0}th percentile of \
+         their values (the largest is {}); that of the loss ends at the same percentile of its own.",
+        short(shared.1),
+        100.0 * CLIP,
+        short(percentile(nats, 1.0).unwrap_or(f64::NAN)),
+    );
+    for (region, (colour, ..), places) in dots {
+        if !places.is_empty() {
+            text.push_str(&format!(" {colour} dots: {} {region}.", places.len()));
+        }
+    }
+    text
 }
 
 /// The maps to draw, from left to right.

@@ -4,7 +4,7 @@ use crate::report::charts::figure::Figure;
 use crate::report::charts::palette::{BLUE, GREY, INK, ORANGE};
 use crate::report::charts::panel::{Panel, canvas};
 use crate::report::charts::scale::{range, widened};
-use crate::report::charts::svg::{Anchor, Font, Trace};
+use crate::report::charts::svg::{Anchor, Font, Svg, Trace};
 use crate::sweep::{TrialRow, Trials};
 use crate::tables::number;
 use latent_align_stages::figures::of_stage::{ERROR, FEATURES_NLL, NLL};
@@ -77,28 +77,11 @@ pub fn draw(trials: &Trials) -> Option<Figure> {
         svg.mark(panel.place(*point), 4.5, &tip, &style);
     }
     if best.len() <= NAMED {
-        let mut used: Vec<(f64, f64)> = Vec::new();
-        for i in &best {
-            let (x, y) = panel.place(points[*i]);
-            // to the side if there is room, below the previous label if they would overlap
-            let anchor = match x > area.x + 0.6 * area.width {
-                true => Anchor::End,
-                false => Anchor::Start,
-            };
-            let shift = if anchor == Anchor::End { -9.0 } else { 9.0 };
-            let y = y - 6.0;
-            let touches = |y: f64| {
-                let mut others = used.iter();
-                others.any(|u| (u.0 - x).abs() < 160.0 && (u.1 - y).abs() < 13.0)
-            };
-            let mut places = [y, y + 13.0, y + 26.0].into_iter();
-            let Some(y) = places.find(|y| !touches(*y)) else {
-                continue; // the page shows the name as a tooltip
-            };
-            used.push((x, y));
-            let name = placed[*i].1.short_name(&trials.record.name);
-            svg.text(x + shift, y, name, Font::muted(anchor));
-        }
+        let named = best.iter().map(|&i| {
+            let name = placed[i].1.short_name(&trials.record.name);
+            (panel.place(points[i]), name)
+        });
+        label(&mut svg, named, area.x + 0.6 * area.width);
     }
     let entries = [
         ("Pareto front", ORANGE),
@@ -108,16 +91,35 @@ pub fn draw(trials: &Trials) -> Option<Figure> {
     let shown = if features_nll.is_some() { 3 } else { 2 };
     panel.legend(&mut svg, &entries[..shown]);
     let title = "Reconstruction against likelihood";
-    panel.finish(
-        &mut svg,
-        title,
-        "mean squared error",
-        "NLL of latents (nats)",
-    );
+    let axes = ["mean squared error", "NLL of latents (nats)"];
+    panel.finish(&mut svg, title, axes[0], axes[1]);
     let caption = "A trial is on the front if no other has both a smaller reconstruction error and \
         a smaller NLL. Latents clearly below the dashed line are likelier than the features \
         themselves, which indicates collapse onto modes: they are never on the front.";
     Some(Figure::of(svg, caption))
+}
+
+/// Writes names beside points: to the side with room, which is the left one from `far` on, and below the previous
+/// label if they would overlap.
+fn label<'a>(svg: &mut Svg, named: impl Iterator<Item = ((f64, f64), &'a str)>, far: f64) {
+    let mut used: Vec<(f64, f64)> = Vec::new();
+    for ((x, y), name) in named {
+        let (anchor, shift) = match x > far {
+            true => (Anchor::End, -9.0),
+            false => (Anchor::Start, 9.0),
+        };
+        let y = y - 6.0;
+        let touches = |y: f64| {
+            let mut others = used.iter();
+            others.any(|u| (u.0 - x).abs() < 160.0 && (u.1 - y).abs() < 13.0)
+        };
+        let mut places = [y, y + 13.0, y + 26.0].into_iter();
+        let Some(y) = places.find(|y| !touches(*y)) else {
+            continue; // the page shows the name as a tooltip
+        };
+        used.push((x, y));
+        svg.text(x + shift, y, name, Font::muted(anchor));
+    }
 }
 
 /// The non-dominated points, from left to right; smaller is better in both coordinates.
