@@ -64,6 +64,46 @@ pub struct Decoding<'a> {
     pub name: &'a str,
 }
 
+/// The points of `flow` with the fingerprint `fingerprint`, `tokens` to a row, and the features that `inverse` gives.
+fn columns_of_points(
+    flow: &Flow,
+    fingerprint: &str,
+    tokens: usize,
+    decoder: Option<&Decoder>,
+    inverse: Option<&Inverse>,
+) -> Vec<Column> {
+    let shape = flow.prior.shape();
+    let of_points = |width| match (tokens, decoder) {
+        (1, None) => vec![width],
+        _ => vec![tokens, width],
+    };
+    let lineage = Lineage {
+        flow: Some(fingerprint.to_owned()),
+        ..Lineage::default()
+    };
+    let mut columns = vec![Column {
+        name: "points".to_owned(),
+        shape: of_points(shape.width),
+        attributes: lineage.attributes(),
+    }];
+    if inverse.is_some() {
+        let text = |name: &str, text: &str| (name.to_owned(), Attribute::Text(text.into()));
+        columns.push(Column {
+            name: "features".to_owned(),
+            shape: match (flow.layout.cut, tokens / shape.tokens) {
+                (Cut::None, _) => of_points(flow.normaliser.input_width),
+                (_, 1) => flow.feature_shape(),
+                (_, points) => [&[points], &flow.feature_shape()[..]].concat(),
+            },
+            attributes: vec![
+                text("space", "features, as the flow was trained on"),
+                text("units", "those of these features"),
+            ],
+        });
+    }
+    columns
+}
+
 impl Sample {
     /// Draws samples of the flow in the directory `dir` with fingerprint `flow`; with `decoding`, each sample has
     /// the tokens of a latent and is decoded.
@@ -102,44 +142,17 @@ impl Sample {
                 "--condition: found latents of several points, expected one: leave --decode or --condition out",
             ));
         }
-        let inverse = loaded.features_of();
-        let lineage = Lineage {
-            flow: Some(flow.to_owned()),
-            ..Lineage::default()
-        };
-        let of_points = |width| match (tokens, &decoder) {
-            (1, None) => vec![width],
-            _ => vec![tokens, width],
-        };
-        let mut columns = vec![Column {
-            name: "points".to_owned(),
-            shape: of_points(shape.width),
-            attributes: lineage.attributes(),
-        }];
-        if inverse.is_some() {
-            let text = |name: &str, text: &str| (name.to_owned(), Attribute::Text(text.into()));
-            columns.push(Column {
-                name: "features".to_owned(),
-                shape: match (loaded.layout.cut, tokens / shape.tokens) {
-                    (Cut::None, _) => of_points(loaded.normaliser.input_width),
-                    (_, 1) => loaded.feature_shape(),
-                    (_, points) => [&[points], &loaded.feature_shape()[..]].concat(),
-                },
-                attributes: vec![
-                    text("space", "features, as the flow was trained on"),
-                    text("units", "those of these features"),
-                ],
-            });
-        }
+        let (inverse, own) = (loaded.features_of(), decoder.as_ref());
+        let mut columns = columns_of_points(&loaded, flow, tokens, own, inverse.as_ref());
         if let (Some(decoder), Some(decoding)) = (&decoder, decoding) {
             columns.push(decoder.column(decoding.name));
         }
         Ok(Self {
+            inverse,
             flow: loaded,
             config,
             condition,
             tokens,
-            inverse,
             decoder,
             columns,
             evaluations: Mutex::default(),

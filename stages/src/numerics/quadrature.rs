@@ -101,14 +101,11 @@ pub fn integrate(
         let found = evaluate(&new, &points)?;
         let mut found = found.chunks_exact(points.len() * q).map(<[f64]>::to_vec);
         let mut known = std::mem::take(&mut nodes).into_iter();
-        nodes = (0..=intervals)
-            .map(|index| {
-                if is_known(index) {
-                    known.next()
-                } else {
-                    found.next()
-                }
-            })
+        let all = (0..=intervals).map(|index| match is_known(index) {
+            true => known.next(),
+            false => found.next(),
+        });
+        nodes = all
             .map(|values| values.expect("every node is known or new"))
             .collect();
         let weights = weights(intervals);
@@ -117,22 +114,18 @@ pub fn integrate(
             result.intervals[point] = intervals;
             let (mut change, mut allowed) = (0.0f64, tolerance);
             for column in 0..q {
-                let at = row * q + column;
-                let terms = || weights.iter().zip(&nodes).map(|(w, v)| w * v[at]);
-                let integral: f64 = terms().sum();
-                allowed = allowed.max(rounding * terms().map(f64::abs).sum::<f64>());
+                let [integral, absolute] = summed(&weights, &nodes, row * q + column);
+                allowed = allowed.max(rounding * absolute);
                 if !integral.is_finite() {
                     return Err(Error::Numerical(format!(
                         "the divergence along the trajectory of point {point} is not finite"
                     )));
                 }
-                let value = &mut result.values[point * q + column];
-                change = change.max(if value.is_nan() {
-                    f64::INFINITY
-                } else {
-                    (integral - *value).abs()
+                let before = std::mem::replace(&mut result.values[point * q + column], integral);
+                change = change.max(match before.is_nan() {
+                    true => f64::INFINITY,
+                    false => (integral - before).abs(),
                 });
-                *value = integral;
             }
             let error = what_is_left(change, changes[point], intervals);
             changes[point] = change;
@@ -146,14 +139,18 @@ pub fn integrate(
             return Ok(result);
         }
         for values in &mut nodes {
-            *values = (left.iter())
-                .flat_map(|row| &values[row * q..(row + 1) * q])
-                .copied()
-                .collect();
+            let rows = left.iter().flat_map(|row| &values[row * q..(row + 1) * q]);
+            *values = rows.copied().collect();
         }
         points = left.into_iter().map(|row| points[row]).collect();
         intervals *= 2;
     }
+}
+
+/// The weighted sum of the values at `at` of all nodes, and that of their absolute values.
+fn summed(weights: &[f64], nodes: &[Vec<f64>], at: usize) -> [f64; 2] {
+    let terms = || weights.iter().zip(nodes).map(|(w, v)| w * v[at]);
+    [terms().sum(), terms().map(f64::abs).sum()]
 }
 
 /// Estimated error of the rule with `intervals`, after a `change` that followed the change `before`: the remaining

@@ -29,48 +29,20 @@ pub fn root_mean_square(differences: &[Vec<f64>], group: usize) -> Interval {
     let deviations: Vec<Vec<f64>> = (differences.iter())
         .map(|rule| rule.iter().zip(&means).map(|(x, m)| x - m).collect())
         .collect();
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / n as f64;
-
-    // the trace of a rule's covariance over points and of its square, both unbiased (Wishart moments)
-    let mut trace = 0.0;
-    let mut square = 0.0;
-    for a in &deviations {
-        trace += dot(a, a) / freedom;
-        square += (deviations.iter())
-            .map(|b| (dot(a, b) / freedom).powi(2))
-            .sum::<f64>();
-    }
-    let square = freedom * freedom * (square - trace * trace / freedom)
-        / ((freedom + 2.0) * (freedom - 1.0).max(1.0));
-    let rank = if square > 0.0 {
-        (trace * trace / square).clamp(1.0, groups.max(1.0))
-    } else {
-        groups.max(1.0)
-    };
+    let (trace, rank) = trace_and_rank(&deviations, groups);
     let spread = trace / rules as f64; // s
     let value = seen.max(spread).sqrt();
     if groups < 2.0 {
         let (low, high) = (f64::NAN, f64::NAN);
         return Interval { value, low, high };
     }
-
     let of_groups = |of_point: &dyn Fn(usize) -> f64| -> Vec<f64> {
         (0..n / group)
             .map(|g| (g * group..(g + 1) * group).map(of_point).sum::<f64>() / group as f64)
             .collect()
     };
-    // s: chi^2, with a relative variance that includes points
-    let variance_at = |p: usize| deviations.iter().map(|d| d[p] * d[p]).sum::<f64>();
-    let variances = of_groups(&variance_at);
-    let over_points = variance_of_mean(&variances) / mean(&variances).powi(2);
-    let (low, high) = if spread > 0.0 {
-        let freedom = 2.0 / (2.0 / (freedom * rank) + over_points);
-        let chi = ChiSquared::new(freedom).expect("positive degrees of freedom");
-        let at = |p| spread * freedom / chi.inverse_cdf(p);
-        (at(0.975), at(0.025))
-    } else {
-        (0.0, 0.0)
-    };
+    let variances = of_groups(&|p| deviations.iter().map(|d| d[p] * d[p]).sum::<f64>());
+    let (low, high) = spread_interval(spread, freedom, rank, &variances);
 
     // B: the values consistent with q - s
     let within = freedom * rank;
@@ -81,11 +53,8 @@ pub fn root_mean_square(differences: &[Vec<f64>], group: usize) -> Interval {
     let points = student(groups - 1.0).powi(2) * variance_of_mean(&squares);
     // growth of the variance of q with B: the jackknife variance minus that under the null hypothesis
     let null = 4.0 * spread * spread / rank;
-    let influence: f64 = (deviations.iter())
-        .map(|d| 4.0 * dot(d, &means).powi(2))
-        .sum::<f64>()
-        / freedom
-        / rules as f64;
+    let influences = deviations.iter().map(|d| 4.0 * dot(d, &means).powi(2));
+    let influence = influences.sum::<f64>() / freedom / rules as f64;
     let excess = seen - spread;
     let slope = if spread > 0.0 {
         (influence.max(null) / (4.0 * (excess.max(0.0) + spread))).min(spread)
@@ -106,6 +75,47 @@ pub fn root_mean_square(differences: &[Vec<f64>], group: usize) -> Interval {
         value,
         low: (root(above, -1.0) + low).sqrt(),
         high: (root(below, 1.0) + high).sqrt(),
+    }
+}
+
+/// The mean product of two rows of numbers of points.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / a.len() as f64
+}
+
+/// The trace of a rule's covariance over points, from the rules' `deviations` [rules, n], and its effective rank, at
+/// most `groups`.
+fn trace_and_rank(deviations: &[Vec<f64>], groups: f64) -> (f64, f64) {
+    let freedom = deviations.len() as f64 - 1.0;
+    // of the covariance and of its square, both unbiased (Wishart moments)
+    let mut trace = 0.0;
+    let mut square = 0.0;
+    for a in deviations {
+        trace += dot(a, a) / freedom;
+        square += (deviations.iter())
+            .map(|b| (dot(a, b) / freedom).powi(2))
+            .sum::<f64>();
+    }
+    let square = freedom * freedom * (square - trace * trace / freedom)
+        / ((freedom + 2.0) * (freedom - 1.0).max(1.0));
+    let rank = if square > 0.0 {
+        (trace * trace / square).clamp(1.0, groups.max(1.0))
+    } else {
+        groups.max(1.0)
+    };
+    (trace, rank)
+}
+
+/// The chi^2 interval of s, with a relative variance that includes points: `variances` are of groups.
+fn spread_interval(spread: f64, freedom: f64, rank: f64, variances: &[f64]) -> (f64, f64) {
+    if spread > 0.0 {
+        let over_points = variance_of_mean(variances) / mean(variances).powi(2);
+        let freedom = 2.0 / (2.0 / (freedom * rank) + over_points);
+        let chi = ChiSquared::new(freedom).expect("positive degrees of freedom");
+        let at = |p| spread * freedom / chi.inverse_cdf(p);
+        (at(0.975), at(0.025))
+    } else {
+        (0.0, 0.0)
     }
 }
 

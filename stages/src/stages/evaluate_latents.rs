@@ -106,11 +106,7 @@ impl StageConfig for Config {
     fn reads(&self) -> Vec<Read> {
         vec![
             Read::own(AUTOENCODER, Stage::TrainAutoencoder),
-            Read {
-                experiment: self.classifier.clone(),
-                key: "classifier",
-                ..Read::own(CLASSIFIER, Stage::TrainClassifier)
-            },
+            Read::own(CLASSIFIER, Stage::TrainClassifier).of("classifier", self.classifier.clone()),
         ]
     }
 

@@ -11,7 +11,7 @@ mod sequences;
 #[cfg(test)]
 mod tests;
 
-use super::reference::is_file_name;
+use super::reference::{Reference, is_file_name};
 use super::{Preparation, Read, Sections, Stage, StageConfig, Upstream};
 use crate::context::{Context, Monitor, Summary};
 use crate::data::{
@@ -110,13 +110,10 @@ impl StageConfig for Config {
     }
 
     fn reads(&self) -> Vec<Read> {
-        (self.features.from.iter())
-            .map(|from| Read {
-                experiment: from.experiment.clone(),
-                key: "features.from",
-                ..Read::own(FEATURES, from.stage)
-            })
-            .collect()
+        let read = |from: &Reference| {
+            Read::own(FEATURES, from.stage).of("features.from", from.experiment.clone())
+        };
+        self.features.from.iter().map(read).collect()
     }
 
     fn numbers(&self) -> Option<Numbers> {

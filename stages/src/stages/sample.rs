@@ -251,22 +251,15 @@ impl StageConfig for Config {
     }
 
     fn reads(&self) -> Vec<Read> {
-        let optional = |read| Read {
-            optional: true,
-            ..read
+        let classifier = match &self.classifier {
+            None => Read::optional(CLASSIFIER, Stage::TrainClassifier),
+            Some(_) => Read::own(CLASSIFIER, Stage::TrainClassifier),
         };
-        let mut reads = vec![
-            Read::own(FLOW, Stage::PretrainFlow),
-            Read {
-                experiment: self.classifier.clone(),
-                key: "classifier",
-                optional: self.classifier.is_none(),
-                ..Read::own(CLASSIFIER, Stage::TrainClassifier)
-            },
-        ];
+        let classifier = classifier.of("classifier", self.classifier.clone());
+        let mut reads = vec![Read::own(FLOW, Stage::PretrainFlow), classifier];
         if self.decode {
             reads.push(Read::own(AUTOENCODER, Stage::TrainAutoencoder));
-            reads.push(optional(Read::own(TRANSPORT, Stage::Transport)));
+            reads.push(Read::optional(TRANSPORT, Stage::Transport));
         }
         reads
     }
@@ -369,6 +362,45 @@ impl Config {
         let seconds = started.elapsed().as_secs_f64();
         let mut summary = Summary::default();
         summary.add(names::SECONDS, seconds / self.count as f64);
+        self.note_drawing(work, &mut summary, context);
+        if let Some(judge) = judge {
+            let mut seen = Seen::default();
+            partial.each(|rows| {
+                context.check_cancelled()?;
+                judge.look(&work.data(rows), &mut seen)
+            })?;
+            let classes = asked.classes;
+            let classes = classes.map(|k| (0..self.count).map(|i| i % k).collect::<Vec<_>>());
+            judge.judge(&seen, classes.as_deref(), &mut summary)?;
+        }
+        if let Some(rows) = trained_on {
+            let mut samples = Vec::new();
+            partial.each(|rows| {
+                samples.extend(work.data(rows));
+                Ok(())
+            })?;
+            let nearest = rows.compare(&samples, context, &mut summary)?;
+            let pairs = [&*nearest.samples, &*nearest.rows];
+            work.write_pairs(pairs, PAIRS, &context.dir.join("nearest.png"))?;
+        }
+        work.write(&mut partial, &context.dir.join("samples.h5"))?;
+        if work.require_images().is_ok() {
+            let grid = Grid {
+                columns: asked.columns.unwrap_or(GRID.columns),
+                ..GRID
+            };
+            work.write_grid(&mut partial, grid, &context.dir.join(PICTURE))?;
+            if !asked.names.is_empty() {
+                let path = context.dir.join(NAMES);
+                let names = asked.names.join("\n") + "\n";
+                std::fs::write(&path, names).map_err(|e| Error::file(&path, e))?;
+            }
+        }
+        Ok(summary)
+    }
+
+    /// Figures of how the samples were drawn, with a warning if some were drawn again.
+    fn note_drawing(&self, work: &Sample, summary: &mut Summary, context: &Context) {
         let again = work.drawn_again();
         summary.add(names::AGAIN, again as f64);
         if again > 0 {
@@ -388,42 +420,5 @@ impl Config {
                 summary.add(name, *passes);
             }
         }
-        if let Some(judge) = judge {
-            let mut seen = Seen::default();
-            partial.each(|rows| {
-                context.check_cancelled()?;
-                judge.look(&work.data(rows), &mut seen)
-            })?;
-            let classes =
-                (asked.classes).map(|k| (0..self.count).map(|i| i % k).collect::<Vec<_>>());
-            judge.judge(&seen, classes.as_deref(), &mut summary)?;
-        }
-        if let Some(rows) = trained_on {
-            let mut samples = Vec::new();
-            partial.each(|rows| {
-                samples.extend(work.data(rows));
-                Ok(())
-            })?;
-            let nearest = rows.compare(&samples, context, &mut summary)?;
-            work.write_pairs(
-                [&nearest.samples, &nearest.rows],
-                PAIRS,
-                &context.dir.join("nearest.png"),
-            )?;
-        }
-        work.write(&mut partial, &context.dir.join("samples.h5"))?;
-        if work.require_images().is_ok() {
-            let grid = Grid {
-                columns: asked.columns.unwrap_or(GRID.columns),
-                ..GRID
-            };
-            work.write_grid(&mut partial, grid, &context.dir.join(PICTURE))?;
-            if !asked.names.is_empty() {
-                let path = context.dir.join(NAMES);
-                let names = asked.names.join("\n") + "\n";
-                std::fs::write(&path, names).map_err(|e| Error::file(&path, e))?;
-            }
-        }
-        Ok(summary)
     }
 }

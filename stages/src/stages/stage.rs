@@ -155,6 +155,24 @@ impl Read {
             optional: false,
         }
     }
+
+    /// The same, without which the stage also works.
+    pub fn optional(role: &'static str, stage: Stage) -> Self {
+        let optional = true;
+        Self {
+            optional,
+            ..Self::own(role, stage)
+        }
+    }
+
+    /// The same of the `experiment` that the key `key` names, if any.
+    pub fn of(self, key: &'static str, experiment: Option<PathBuf>) -> Self {
+        Self {
+            experiment,
+            key,
+            ..self
+        }
+    }
 }
 
 /// How an artifact that a stage reads was made.

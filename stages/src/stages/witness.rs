@@ -4,6 +4,7 @@ use super::{FLOW, Made, Read, Stage, Upstream, pretrain_flow};
 use crate::data::{PartConfig, Projection, Whiten};
 use crate::error::{Error, Result};
 use crate::priors::{NllKind, Noise};
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// Role of that prior.
@@ -11,11 +12,7 @@ pub const WITNESS: &str = "witness";
 
 /// The prior of `experiment`, requested by `key`.
 pub fn read(experiment: PathBuf, key: &'static str) -> Read {
-    Read {
-        experiment: Some(experiment),
-        key,
-        ..Read::own(WITNESS, Stage::PretrainFlow)
-    }
+    Read::own(WITNESS, Stage::PretrainFlow).of(key, Some(experiment))
 }
 
 /// Checks that the witness in `made` can score the points of the flow there: the same features and rows,
@@ -49,27 +46,45 @@ pub fn check(made: &[Made]) -> std::result::Result<(), String> {
     }
     same_features((flow, &own), (witness, &other))?;
     same_parts((flow, &own), (witness, &other))?;
-    let patches = [&own, &other].map(|config| match config.rows {
+    same_tokens(&own, &other)?;
+    same_noise(&own, &other)?;
+    following_coordinates(&own, &other)?;
+    match &other.condition {
+        Some(condition) if condition.dropout == 0.0 => Err(
+            "has a prior that is conditioned without dropout and never learnt the density without a condition, which \
+             latents are scored under; expected none, or pretrain_flow.condition.dropout above 0"
+                .into(),
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Whether something holds of the flow's and the witness's configurations, or why not.
+type Same = std::result::Result<(), String>;
+
+fn same_tokens(own: &pretrain_flow::Config, other: &pretrain_flow::Config) -> Same {
+    let patches = [own, other].map(|config| match config.rows {
         pretrain_flow::Rows::Patches(side) => Some(side),
         _ => None,
     });
-    if patches[0] != patches[1] {
-        return Err(format!(
+    match patches[0] == patches[1] {
+        true => Ok(()),
+        false => Err(format!(
             "cuts features by pretrain_flow.rows: {:?}, expected {:?} as here: the normalisation \
              applies to tokens, which must be the same",
             other.rows, own.rows
-        ));
+        )),
     }
+}
+
+fn same_noise(own: &pretrain_flow::Config, other: &pretrain_flow::Config) -> Same {
     if own.noise != other.noise {
-        let told = |config: &pretrain_flow::Config| match config.noise {
-            Some(noise) => serde_json::to_string(&noise).unwrap_or_else(|e| e.to_string()),
-            None => "none".to_owned(),
-        };
+        let told = |config: &pretrain_flow::Config| config.noise.map_or("none".to_owned(), as_json);
         return Err(format!(
             "adds pretrain_flow.noise {} to features, expected {} as here: noisy features have another density; give \
              both the same",
-            told(&other),
-            told(&own)
+            told(other),
+            told(own)
         ));
     }
     if matches!(own.noise, Some(Noise::Gaussian { .. })) && own.normalisation != other.normalisation
@@ -80,32 +95,30 @@ pub fn check(made: &[Made]) -> std::result::Result<(), String> {
                 .into(),
         );
     }
-    let [a, b] = [&own, &other].map(|config| &config.normalisation);
+    Ok(())
+}
+
+/// Whether the witness's points can be computed from the flow's.
+fn following_coordinates(own: &pretrain_flow::Config, other: &pretrain_flow::Config) -> Same {
+    let [a, b] = [own, other].map(|config| &config.normalisation);
     let scales = [a, b].map(|n| [Whiten::None, Whiten::Global].contains(&n.whiten));
     let follows = match (a.projection, b.projection) {
         (Projection::None, Projection::None) => true,
         (own, other) => own == other && (a.whiten == b.whiten || scales == [true; 2]),
     };
-    if !follows {
-        let told = |config: &pretrain_flow::Config| {
-            let value = serde_json::to_value(&config.normalisation);
-            value.map_or_else(|e| e.to_string(), |value| value.to_string())
-        };
-        return Err(format!(
+    match follows {
+        true => Ok(()),
+        false => Err(format!(
             "has pretrain_flow.normalisation {}, whose points cannot be computed from those of \
              the flow here, expected {}: a projection is not invertible; give both the same",
-            told(&other),
-            told(&own)
-        ));
+            as_json(b),
+            as_json(a)
+        )),
     }
-    match &other.condition {
-        Some(condition) if condition.dropout == 0.0 => Err(
-            "has a prior that is conditioned without dropout and never learnt the density without a condition, which \
-             latents are scored under; expected none, or pretrain_flow.condition.dropout above 0"
-                .into(),
-        ),
-        _ => Ok(()),
-    }
+}
+
+fn as_json(value: impl Serialize) -> String {
+    serde_json::to_string(&value).unwrap_or_else(|e| e.to_string())
 }
 
 /// A stage's artifact and its configuration.

@@ -81,6 +81,89 @@ pub struct Compared {
     pub verdict: Verdict,
 }
 
+/// The comparisons of a region, one after another.
+struct Comparisons<'a> {
+    region: &'a Region,
+    streams: Streams,
+    compared: Vec<Compared>,
+}
+
+impl<'a> Comparisons<'a> {
+    fn new(region: &'a Region, streams: Streams) -> Self {
+        let compared = Vec::new();
+        Self {
+            region,
+            streams,
+            compared,
+        }
+    }
+
+    /// Compares the rules `x` of `surrogate` with `y`.
+    fn add(
+        &mut self,
+        (surrogate, x): (&str, &[Vec<f64>]),
+        (reference, y): (&'static str, &[f64]),
+        in_nats: bool,
+        cosine: Option<Interval>,
+    ) {
+        // points that the witness scores together count once
+        let group = self.region.group * y.len() / self.region.count().max(1);
+        let kept = finite_groups(y, group);
+        let pick = |values: &[f64]| kept.iter().map(|&i| values[i]).collect::<Vec<f64>>();
+        let x: Vec<Vec<f64>> = x.iter().map(|rule| pick(rule)).collect();
+        let agreement = agreement(&x, &pick(y), group, self.streams);
+        self.compared.push(Compared {
+            is_trained: Weighting::ALL.iter().any(|w| w.surrogate() == surrogate),
+            surrogate: surrogate.to_owned(),
+            reference,
+            agreement,
+            cosine,
+            verdict: Verdict::on(&agreement, in_nats),
+        });
+    }
+
+    /// Each loss with each NLL.
+    fn of_losses(&mut self, scores: &Scores, witness: Option<&Witnessed>, cosines: &Cosines) {
+        let nll = (own(scores.likelihoods.kind), &*scores.likelihoods.values);
+        for (i, (weighting, loss)) in Weighting::ALL.into_iter().zip(&scores.losses).enumerate() {
+            let (name, in_nats) = (weighting.surrogate(), weighting.in_nats());
+            let values = (name, &*loss.rules);
+            self.add(values, nll, in_nats, cosines.losses.get(i).copied());
+            if let Some(witness) = witness {
+                let rules: Vec<_> = loss.rules.iter().map(|rule| witness.sums(rule)).collect();
+                let cosine = cosines.losses_witness.get(i).copied();
+                let nll = (WITNESS, &*witness.values);
+                self.add((name, &rules), nll, in_nats, cosine);
+            }
+            let Some(analytic) = &scores.analytic else {
+                continue;
+            };
+            self.add(values, (ANALYTIC, analytic), in_nats, None);
+            if let Some(exact) = &scores.exact_losses {
+                let name = format!("{name}, {EXACT_VELOCITY}");
+                let values = (&*name, &*exact[i].rules);
+                self.add(values, (ANALYTIC, analytic), in_nats, None);
+            }
+        }
+    }
+
+    /// NLLs with each other.
+    fn of_likelihoods(&mut self, scores: &Scores, witness: Option<&Witnessed>, cosines: &Cosines) {
+        let (own, nll) = (own(scores.likelihoods.kind), &scores.likelihoods.values);
+        if let Some(analytic) = &scores.analytic {
+            let found = [nll.clone()];
+            self.add((own, &found), (ANALYTIC, analytic), true, None);
+        }
+        let Some(witness) = witness else { return };
+        let (found, reference) = ([witness.sums(nll)], (WITNESS, &*witness.values));
+        self.add((own, &found), reference, true, cosines.own_witness);
+        if let Some(analytic) = &scores.analytic {
+            let (found, analytic) = ([witness.values.clone()], witness.sums(analytic));
+            self.add((WITNESS, &found), (ANALYTIC, &analytic), true, None);
+        }
+    }
+}
+
 impl<'a> Instruments<'a> {
     /// Instruments for the flow in the directory `dir` and the witness in another, if there is one.
     ///
@@ -169,82 +252,29 @@ impl<'a> Instruments<'a> {
         region: Region,
         progress: impl Fn(f64) -> Result<()>,
     ) -> Result<Measured> {
+        let points = self.without_conditions(&region.points);
+        let scores = (self.scoring).score(&points, &mut |share| progress(0.8 * share))?;
+        let witness = self.witnessed(&region, || progress(0.8))?;
+        let cosines = self.cosines(&region, || progress(0.8))?;
+        let streams = self.options().streams;
+        let mut comparisons = Comparisons::new(&region, streams);
+        comparisons.of_losses(&scores, witness.as_ref(), &cosines);
+        comparisons.of_likelihoods(&scores, witness.as_ref(), &cosines);
+        let compared = comparisons.compared;
         let Scores {
             likelihoods,
             analytic,
             losses,
             exact_losses,
-        } = (self.scoring).score(&self.without_conditions(&region.points), &mut |share| {
-            progress(0.8 * share)
-        })?;
-        let own = own(likelihoods.kind);
-        let witness = self.witnessed(&region, || progress(0.8))?;
-        let cosines = self.cosines(&region, || progress(0.8))?;
-        let mut compared = Vec::new();
-        let mut compare =
-            |surrogate: String, x: &[Vec<f64>], reference, y: &[f64], in_nats, cosine| {
-                // points that the witness scores together count once
-                let group = region.group * y.len() / region.count().max(1);
-                let kept = finite_groups(y, group);
-                let pick = |values: &[f64]| kept.iter().map(|&i| values[i]).collect::<Vec<f64>>();
-                let x: Vec<Vec<f64>> = x.iter().map(|rule| pick(rule)).collect();
-                let agreement = agreement(&x, &pick(y), group, self.options().streams);
-                compared.push(Compared {
-                    is_trained: Weighting::ALL.iter().any(|w| w.surrogate() == surrogate),
-                    surrogate,
-                    reference,
-                    agreement,
-                    cosine,
-                    verdict: Verdict::on(&agreement, in_nats),
-                });
-            };
-        for (i, (weighting, loss)) in Weighting::ALL.into_iter().zip(&losses).enumerate() {
-            let in_nats = weighting.in_nats();
-            let (name, values) = (weighting.surrogate(), &loss.rules);
-            let cosine = cosines.losses.get(i).copied();
-            let nll = &likelihoods.values;
-            compare(name.into(), values, own, nll, in_nats, cosine);
-            if let Some(witness) = &witness {
-                let rules: Vec<Vec<f64>> = values.iter().map(|rule| witness.sums(rule)).collect();
-                let cosine = cosines.losses_witness.get(i).copied();
-                compare(
-                    name.into(),
-                    &rules,
-                    WITNESS,
-                    &witness.values,
-                    in_nats,
-                    cosine,
-                );
-            }
-            let Some(analytic) = &analytic else { continue };
-            compare(name.into(), values, ANALYTIC, analytic, in_nats, None);
-            if let Some(exact) = &exact_losses {
-                let name = format!("{name}, {EXACT_VELOCITY}");
-                compare(name, &exact[i].rules, ANALYTIC, analytic, in_nats, None);
-            }
-        }
-        if let Some(analytic) = &analytic {
-            let found = [likelihoods.values.clone()];
-            compare(own.into(), &found, ANALYTIC, analytic, true, None);
-        }
-        if let Some(witness) = &witness {
-            let found = [witness.sums(&likelihoods.values)];
-            let cosine = cosines.own_witness;
-            compare(own.into(), &found, WITNESS, &witness.values, true, cosine);
-            if let Some(analytic) = &analytic {
-                let found = [witness.values.clone()];
-                let analytic = witness.sums(analytic);
-                compare(WITNESS.into(), &found, ANALYTIC, &analytic, true, None);
-            }
-        }
+        } = scores;
         Ok(Measured {
-            region,
             likelihoods,
             analytic,
             witness,
             losses,
             exact_losses,
             compared,
+            region,
         })
     }
 

@@ -59,20 +59,14 @@ impl StageConfig for Config {
     }
 
     fn reads(&self) -> Vec<Read> {
-        let autoencoder = Read {
-            optional: true,
-            ..Read::own(AUTOENCODER, Stage::TrainAutoencoder)
-        };
-        let transport = Read {
-            optional: true,
-            ..Read::own(TRANSPORT, Stage::Transport)
-        };
-        let unaligned = self.unaligned.clone().map(|experiment| Read {
-            experiment: Some(experiment),
-            key: "unaligned",
-            ..Read::own(UNALIGNED, Stage::TrainAutoencoder)
+        let own = [
+            Read::own(FLOW, Stage::PretrainFlow),
+            Read::optional(AUTOENCODER, Stage::TrainAutoencoder),
+            Read::optional(TRANSPORT, Stage::Transport),
+        ];
+        let unaligned = self.unaligned.clone().map(|experiment| {
+            Read::own(UNALIGNED, Stage::TrainAutoencoder).of("unaligned", Some(experiment))
         });
-        let own = [Read::own(FLOW, Stage::PretrainFlow), autoencoder, transport];
         let witness = (self.witness.clone()).map(|file| witness::read(file, "witness"));
         own.into_iter().chain(unaligned).chain(witness).collect()
     }
@@ -204,31 +198,7 @@ fn summarise(
     if let Some(log_det) = instruments.flow().log_abs_det() {
         summary.add(names::TO_FEATURE_SPACE, -log_det);
     }
-    let likelihoods = || measured.iter().map(|m| &m.likelihoods);
-    let unsettled = |m: &Measured| m.likelihoods.unsettled();
-    if likelihoods().any(|l| l.kind == NllKind::Ode) {
-        let evaluations: u64 = likelihoods().map(|l| l.evaluations).sum();
-        let points: usize = likelihoods().map(|l| l.values.len()).sum();
-        summary.add(
-            names::EVALUATIONS,
-            evaluations as f64 / points.max(1) as f64,
-        );
-        summary.add(
-            filled(names::UNSETTLED, &[&MOST_INTERVALS]),
-            measured.iter().map(unsettled).sum::<usize>() as f64,
-        );
-    }
-    for m in measured.iter().filter(|m| unsettled(m) > 0) {
-        context.monitor.warn(&format!(
-            "{}: {} of {} ODE NLLs did not converge within estimate_nll.tolerance: their \
-             quadrature stopped at {MOST_INTERVALS} intervals (`nll_ode_settled` in \
-             points.parquet is 0); the velocity is not smooth there, or f32 is too coarse for the \
-             tolerance: loosen it, or set estimate_nll.precision to f64",
-            m.region.name,
-            unsettled(m),
-            m.region.count()
-        ));
-    }
+    note_solver(measured, &mut summary, context);
     if let Some(draws) = instruments.draws() {
         summary.add(names::DRAWS, draws as f64);
         summary.add(names::RULES, RULES as f64);
@@ -244,15 +214,49 @@ fn summarise(
     if config.witness.is_some() {
         note_witness(measured, context);
     }
+    note_failing(measured, context);
+    summary
+}
+
+/// Figures of the ODE's solver, and warnings of regions where it did not converge.
+fn note_solver(measured: &[Measured], summary: &mut Summary, context: &Context) {
+    let likelihoods = || measured.iter().map(|m| &m.likelihoods);
+    let unsettled = |m: &Measured| m.likelihoods.unsettled();
+    if likelihoods().any(|l| l.kind == NllKind::Ode) {
+        let evaluations: u64 = likelihoods().map(|l| l.evaluations).sum();
+        let points: usize = likelihoods().map(|l| l.values.len()).sum();
+        let a_point = evaluations as f64 / points.max(1) as f64;
+        let all = measured.iter().map(unsettled).sum::<usize>() as f64;
+        summary.add(names::EVALUATIONS, a_point);
+        summary.add(filled(names::UNSETTLED, &[&MOST_INTERVALS]), all);
+    }
+    for m in measured.iter().filter(|m| unsettled(m) > 0) {
+        context.monitor.warn(&format!(
+            "{}: {} of {} ODE NLLs did not converge within estimate_nll.tolerance: their \
+             quadrature stopped at {MOST_INTERVALS} intervals (`nll_ode_settled` in \
+             points.parquet is 0); the velocity is not smooth there, or f32 is too coarse for the \
+             tolerance: loosen it, or set estimate_nll.precision to f64",
+            m.region.name,
+            unsettled(m),
+            m.region.count()
+        ));
+    }
+}
+
+/// Warns about losses that are no surrogates, in the regions shown first.
+fn note_failing(measured: &[Measured], context: &Context) {
     let shown = [&names::FEATURES[..], &names::LATENTS[..]]
         .map(|names| tables::first(measured, names).map(|m| m.region.name));
-    for m in measured {
+    for m in measured
+        .iter()
+        .filter(|m| shown.contains(&Some(m.region.name)))
+    {
         let failing: Vec<&str> = (m.compared.iter())
             .filter(|c| c.is_trained && c.reference == m.reference())
             .filter(|c| c.verdict == Verdict::Fails)
             .map(|c| c.surrogate.as_str())
             .collect();
-        if !failing.is_empty() && shown.contains(&Some(m.region.name)) {
+        if !failing.is_empty() {
             context.monitor.warn(&format!(
                 "{}: no surrogate for the {}: {} ({THRESHOLDS})",
                 m.region.name,
@@ -261,7 +265,6 @@ fn summarise(
             ));
         }
     }
-    summary
 }
 
 /// Rank correlations of two likelihoods that may be at least this high do not indicate a difference.

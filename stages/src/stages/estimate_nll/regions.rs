@@ -62,84 +62,100 @@ pub fn regions(
     shape: PointShape,
     streams: Streams,
 ) -> Result<Vec<Region>> {
-    let width = shape.elements();
-    let region = |name, values, group| Region {
-        name,
-        points: Batch {
-            values,
-            conditions: None,
-        },
-        width,
-        group,
-    };
     let kept = KeptPoints::shown(sources.flow)?;
     let mut regions = Vec::new();
     if let Some((part, kept)) = &kept {
-        let name = match part {
+        regions.push(of_features(config, *part, kept, shape));
+    }
+    regions.extend(of_latents(config, sources, shape)?);
+    if let Some((_, kept)) = &kept {
+        regions.extend(around(
+            config,
+            &kept.points.values,
+            shape.elements(),
+            streams,
+        ));
+    }
+    match regions.is_empty() {
+        false => Ok(regions),
+        true => Err(Error::input(format!(
+            "{}: found no features with this flow (it was imported) and no autoencoder, \
+             expected at least one of them; add a train_autoencoder section",
+            sources.flow.display()
+        ))),
+    }
+}
+
+fn of_features(config: &Config, part: Part, kept: &KeptPoints, shape: PointShape) -> Region {
+    let at_most = (config.points * shape.tokens).max(FEWEST_ROWS * kept.tokens);
+    Region {
+        name: match part {
             Part::Test => TEST_FEATURES,
             _ => HELD_OUT_FEATURES,
-        };
-        let at_most = (config.points * shape.tokens).max(FEWEST_ROWS * kept.tokens);
-        regions.push(Region {
-            name,
-            points: kept.some(at_most),
-            width,
-            group: kept.tokens / shape.tokens,
-        });
+        },
+        points: kept.some(at_most),
+        width: shape.elements(),
+        group: kept.tokens / shape.tokens,
     }
-    let features = kept.map(|(_, kept)| kept.points.values);
+}
+
+/// Of each kind of latents, the first dataset that there is.
+fn of_latents(config: &Config, sources: &Sources, shape: PointShape) -> Result<Vec<Region>> {
     let aligned = sources.transport.or(sources.autoencoder);
+    let means = ["test_means", "point_means", "held_out_means"];
+    let unaligned = ["test_latents", "points", "held_out_latents"];
     let latents = [
         (TEST_LATENTS, aligned, &["test_latents"][..]),
         (FREE_POINTS, aligned, &["points"]),
-        (
-            MEANS,
-            aligned,
-            &["test_means", "point_means", "held_out_means"],
-        ),
+        (MEANS, aligned, &means),
         (HELD_OUT_LATENTS, aligned, &["held_out_latents"]),
         (TRAINING_LATENTS, aligned, &["train_latents"]),
-        (
-            UNALIGNED,
-            sources.unaligned,
-            &["test_latents", "points", "held_out_latents"],
-        ),
+        (UNALIGNED, sources.unaligned, &unaligned),
     ];
+    let mut regions = Vec::new();
     for (name, directory, datasets) in latents {
         let Some(directory) = directory else { continue };
         let path = directory.join("latents.h5");
         for dataset in datasets {
             if has_dataset(&path, dataset)? {
-                let (points, group) = read_latents(&path, dataset, shape, config.points)?;
-                regions.push(region(name, points, group));
+                let (values, group) = read_latents(&path, dataset, shape, config.points)?;
+                regions.push(Region {
+                    name,
+                    points: Batch::new(values),
+                    width: shape.elements(),
+                    group,
+                });
                 break;
             }
         }
     }
-    if let Some(features) = &features {
-        let bounds = bounds(features, width, config.grid_margin);
-        if config.box_points > 0 {
-            let mut rng = streams.at("uniform box", 0);
-            let points = (0..config.box_points)
-                .flat_map(|_| bounds.clone())
-                .map(|(low, high)| low + (high - low) * rng.random::<f32>())
-                .collect();
-            regions.push(region(BOX, points, 1));
-        }
-        if let [x, y] = bounds[..]
-            && config.grid_cells > 0
-        {
-            regions.push(region(GRID, grid(x, y, config.grid_cells), 1));
-        }
-    }
-    if regions.is_empty() {
-        return Err(Error::input(format!(
-            "{}: found no features with this flow (it was imported) and no autoencoder, \
-             expected at least one of them; add a train_autoencoder section",
-            sources.flow.display()
-        )));
-    }
     Ok(regions)
+}
+
+/// The uniform box and the grid around `features` [n, width], as far as they are asked for.
+fn around(config: &Config, features: &[f32], width: usize, streams: Streams) -> Vec<Region> {
+    let region = |name, values| Region {
+        name,
+        points: Batch::new(values),
+        width,
+        group: 1,
+    };
+    let mut regions = Vec::new();
+    let bounds = bounds(features, width, config.grid_margin);
+    if config.box_points > 0 {
+        let mut rng = streams.at("uniform box", 0);
+        let points = (0..config.box_points)
+            .flat_map(|_| bounds.clone())
+            .map(|(low, high)| low + (high - low) * rng.random::<f32>())
+            .collect();
+        regions.push(region(BOX, points));
+    }
+    if let [x, y] = bounds[..]
+        && config.grid_cells > 0
+    {
+        regions.push(region(GRID, grid(x, y, config.grid_cells)));
+    }
+    regions
 }
 
 /// Minimum number of rows of data, however many tokens they have.

@@ -14,89 +14,67 @@ pub fn points_table(measured: &[Measured]) -> Table {
     let column = |values: &dyn Fn(&Measured) -> Vec<f64>| -> Vec<f64> {
         measured.iter().flat_map(values).collect()
     };
-    let or_missing = |m: &Measured, values: Option<&Vec<f64>>| {
-        values
-            .cloned()
-            .unwrap_or_else(|| vec![f64::NAN; m.region.count()])
+    let integers = |values: &dyn Fn(&Measured) -> Vec<i64>| -> Vec<i64> {
+        measured.iter().flat_map(values).collect()
     };
+    let regions = measured.iter();
+    let regions = regions.flat_map(|m| vec![m.region.name.to_owned(); m.region.count()]);
+    let points = |m: &Measured| 0..m.region.count() as i64;
+    let group = |m: &Measured, point: i64| point / m.region.group as i64;
     let mut table = Table::default();
-    table.text(
-        names::REGION,
-        (measured.iter())
-            .flat_map(|m| vec![m.region.name.to_owned(); m.region.count()])
-            .collect(),
-    );
-    table.int(
-        names::POINT,
-        (measured.iter())
-            .flat_map(|m| 0..m.region.count() as i64)
-            .collect(),
-    );
-    table.int(
-        names::GROUP,
-        (measured.iter())
-            .flat_map(|m| (0..m.region.count()).map(|point| (point / m.region.group) as i64))
-            .collect(),
-    );
+    table.text(names::REGION, regions.collect());
+    table.int(names::POINT, integers(&|m| points(m).collect()));
+    let groups = integers(&|m| points(m).map(|point| group(m, point)).collect());
+    table.int(names::GROUP, groups);
     let values = column(&|m| m.likelihoods.values.clone());
     match measured[0].likelihoods.kind {
         NllKind::Exact => table.float(names::NLL_EXACT, values),
-        NllKind::Ode => table.float(names::NLL_ODE, values).int(
-            names::NLL_ODE_SETTLED,
-            (measured.iter())
-                .flat_map(|m| m.likelihoods.settled.iter().map(|&settled| settled.into()))
-                .collect(),
-        ),
+        NllKind::Ode => {
+            let settled = |m: &Measured| m.likelihoods.settled.iter().map(|&s| s.into()).collect();
+            let settled = integers(&settled);
+            (table.float(names::NLL_ODE, values)).int(names::NLL_ODE_SETTLED, settled)
+        }
     };
     if measured.iter().any(|m| !m.likelihoods.errors.is_empty()) {
-        table.float(
-            names::NLL_ODE_ERROR,
-            column(&|m| m.likelihoods.errors.clone()),
-        );
+        let errors = column(&|m| m.likelihoods.errors.clone());
+        table.float(names::NLL_ODE_ERROR, errors);
     }
-    table.float(
-        names::NLL_ANALYTIC,
-        column(&|m| or_missing(m, m.analytic.as_ref())),
-    );
+    let analytic = column(&|m| or_missing(m, m.analytic.clone()));
+    table.float(names::NLL_ANALYTIC, analytic);
     if measured.iter().any(|m| m.witness.is_some()) {
         let by_point = |m: &Measured| m.witness.as_ref().map(Witnessed::by_point);
-        table.float(
-            names::NLL_WITNESS,
-            column(&|m| or_missing(m, by_point(m).as_ref())),
-        );
+        let witness = column(&|m| or_missing(m, by_point(m)));
+        table.float(names::NLL_WITNESS, witness);
     }
-    for (i, weighting) in Weighting::ALL.into_iter().enumerate() {
-        if measured[0].losses.is_empty() {
-            continue;
-        }
-        table.float(
-            filled(names::LOSS, &[&weighting]),
-            column(&|m| m.losses[i].values.clone()),
-        );
-        table.float(
-            filled(names::LOSS_ERROR, &[&weighting]),
-            column(&|m| m.losses[i].errors.clone()),
-        );
+    let losses = Weighting::ALL.into_iter().enumerate();
+    for (i, weighting) in losses.filter(|_| !measured[0].losses.is_empty()) {
+        let name = |name| filled(name, &[&weighting]);
         let exact = |m: &Measured| m.exact_losses.as_ref().map(|e| e[i].values.clone());
-        table.float(
-            filled(names::LOSS_EXACT_VELOCITY, &[&weighting]),
-            column(&|m| or_missing(m, exact(m).as_ref())),
-        );
+        table
+            .float(name(names::LOSS), column(&|m| m.losses[i].values.clone()))
+            .float(
+                name(names::LOSS_ERROR),
+                column(&|m| m.losses[i].errors.clone()),
+            )
+            .float(
+                name(names::LOSS_EXACT_VELOCITY),
+                column(&|m| or_missing(m, exact(m))),
+            );
     }
     for axis in 0..measured[0].region.width {
         let coordinate = |m: &Measured| {
-            let values = m
-                .region
-                .points
-                .values
-                .iter()
-                .skip(axis)
-                .step_by(m.region.width);
+            let values = m.region.points.values.iter().skip(axis);
+            let values = values.step_by(m.region.width);
             values.map(|&x| f64::from(x)).collect()
         };
         table.float(filled(names::COORDINATE, &[&axis]), column(&coordinate));
     }
     table
+}
+
+/// `values`, or NaN for each point of `m`.
+fn or_missing(m: &Measured, values: Option<Vec<f64>>) -> Vec<f64> {
+    values.unwrap_or_else(|| vec![f64::NAN; m.region.count()])
 }
 
 /// One row per figure, pair of columns and region.

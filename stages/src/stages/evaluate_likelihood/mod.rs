@@ -51,11 +51,10 @@ impl StageConfig for Config {
     }
 
     fn reads(&self) -> Vec<Read> {
-        let autoencoder = Read {
-            optional: true,
-            ..Read::own(AUTOENCODER, Stage::TrainAutoencoder)
-        };
-        vec![Read::own(FLOW, Stage::PretrainFlow), autoencoder]
+        vec![
+            Read::own(FLOW, Stage::PretrainFlow),
+            Read::optional(AUTOENCODER, Stage::TrainAutoencoder),
+        ]
     }
 
     fn prepare(

@@ -76,14 +76,7 @@ impl<'a> Model<'a> {
         };
         let part = data.ingest.reported();
         let rows = data.some_rows(part, config.rows)?;
-        let space = match trained.reconstruction {
-            Reconstruction::DiscretisedLogistic => Space::Levels,
-            Reconstruction::Bernoulli if rows.iter().all(|&x| x == 0.0 || x == 1.0) => {
-                Space::Levels
-            }
-            Reconstruction::Bernoulli => Space::Grey,
-            Reconstruction::Mse | Reconstruction::L1 => Space::Density,
-        };
+        let space = space_of(trained.reconstruction, &rows);
         let rows = data.tensor(rows, &context.device);
         let ([total, ..], elements) = (rows.dims(), data.shape.elements());
         let progress = |done: f64| {
@@ -92,15 +85,8 @@ impl<'a> Model<'a> {
             Ok(())
         };
         let started = Instant::now();
-        let chunk = Chunk::of(elements);
-        let weights = weigh(
-            &vae,
-            &rows,
-            config.samples,
-            chunk,
-            context.streams,
-            progress,
-        )?;
+        let (chunk, streams) = (Chunk::of(elements), context.streams);
+        let weights = weigh(&vae, &rows, config.samples, chunk, streams, progress)?;
         let seconds = started.elapsed().as_secs_f64();
         Ok(Found {
             part,
@@ -147,5 +133,15 @@ impl<'a> Model<'a> {
                 (Prior::Flow(velocity(prior)?, draws), OfPrior::Bound)
             }
         })
+    }
+}
+
+/// What the likelihood of `rows` is of.
+fn space_of(reconstruction: Reconstruction, rows: &[f32]) -> Space {
+    match reconstruction {
+        Reconstruction::DiscretisedLogistic => Space::Levels,
+        Reconstruction::Bernoulli if rows.iter().all(|&x| x == 0.0 || x == 1.0) => Space::Levels,
+        Reconstruction::Bernoulli => Space::Grey,
+        Reconstruction::Mse | Reconstruction::L1 => Space::Density,
     }
 }

@@ -51,12 +51,8 @@ pub fn found(config: &Config, flow: &Flow, dir: &Path, context: &Context) -> Res
         }
         By::Bound => {
             let field = velocity(flow.prior.as_ref())?;
-            let draws = Draws::new(
-                config.weighted(),
-                config.draws,
-                shape.elements(),
-                context.streams,
-            );
+            let (count, elements) = (config.draws, shape.elements());
+            let draws = Draws::new(config.weighted(), count, elements, context.streams);
             let found = draws.estimate(field, points.rows(), || context.check_cancelled())?;
             (Kind::Bound, found.values, group as f64 * found.mean_error)
         }

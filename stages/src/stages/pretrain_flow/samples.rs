@@ -24,7 +24,6 @@ pub fn write(
     if count == 0 {
         return Ok(());
     }
-    let shape = flow.prior.shape();
     let options = SampleOptions {
         streams: context.streams,
         temperature: 1.0,
@@ -43,52 +42,67 @@ pub fn write(
         .sample(count, encoded, &options, &mut |_| context.check_cancelled())?;
     let points = to_f32(samples.points)?;
     let features = flow.features_of().map(|of| of(&points));
-    let about_points = about_points();
-    let about_features = [
-        (
-            "space",
-            "features as in the data: point matrix^-1 + mean, with the noise of integer levels removed",
-        ),
-        ("units", "those of the data"),
-    ];
-    let about_features = about_features.map(|(name, text)| (name, Attribute::Text(text.into())));
+    let labels = match &conditions {
+        Some(Conditions::Labels(labels)) => labels.iter().map(|&l| i64::from(l)).collect(),
+        _ => Vec::new(),
+    };
+    save(flow, &points, features.as_deref(), &labels, context)?;
+    match features {
+        Some(features) => paint(flow, &features, context),
+        None => Ok(()),
+    }
+}
+
+/// Writes `samples.h5`; without labels, these are empty.
+fn save(
+    flow: &Flow,
+    points: &[f32],
+    features: Option<&[f32]>,
+    labels: &[i64],
+    context: &Context,
+) -> Result<()> {
+    let shape = flow.prior.shape();
+    let count = points.len() / shape.elements();
     let dims = match shape.tokens {
         1 => vec![count, shape.width],
         tokens => vec![count, tokens, shape.width],
     };
     let features_dims = [&[count], &flow.feature_shape()[..]].concat();
+    let text = |name: &'static str, text: &str| (name, Attribute::Text(text.into()));
+    let about_points = about_points();
+    let about_features = [
+        text(
+            "space",
+            "features as in the data: point matrix^-1 + mean, with the noise of integer levels removed",
+        ),
+        text("units", "those of the data"),
+    ];
+    let about_labels = [text("meaning", "the class of each")];
     let mut datasets = vec![Described {
         name: "points",
         shape: &dims,
-        values: OutData::F32(&points),
+        values: OutData::F32(points),
         about: &about_points,
     }];
-    if let Some(features) = &features {
-        datasets.push(Described {
-            name: "features",
-            shape: &features_dims,
-            values: OutData::F32(features),
-            about: &about_features,
-        });
-    }
-    let about_labels = [("meaning", Attribute::Text("the class of each".into()))];
-    let labels: Vec<i64> = match &conditions {
-        Some(Conditions::Labels(labels)) => labels.iter().map(|&l| i64::from(l)).collect(),
-        _ => Vec::new(),
-    };
+    datasets.extend(features.map(|features| Described {
+        name: "features",
+        shape: &features_dims,
+        values: OutData::F32(features),
+        about: &about_features,
+    }));
     if !labels.is_empty() {
         datasets.push(Described {
             name: "labels",
             shape: &dims[..1],
-            values: OutData::I64(&labels),
+            values: OutData::I64(labels),
             about: &about_labels,
         });
     }
-    write_described(&context.dir.join("samples.h5"), &datasets, &[])?;
-    match features {
-        Some(features) => paint(flow, &features, context),
-        None => Ok(()),
-    }
+    Ok(write_described(
+        &context.dir.join("samples.h5"),
+        &datasets,
+        &[],
+    )?)
 }
 
 /// Writes the first of `features` as `samples.png`, if they are images.

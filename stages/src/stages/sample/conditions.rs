@@ -1,6 +1,7 @@
 //! Conditions of samples.
 
 use super::trained_on::{TrainedOn, items};
+use crate::data::Part;
 use crate::error::{Error, Result};
 use crate::inference::Condition;
 use crate::priors::{ConditionKind, Conditions, KeptPoints, stored};
@@ -65,14 +66,8 @@ impl Asked {
         chosen: Option<&Chosen>,
         trained_on: Option<&TrainedOn>,
     ) -> Result<Self> {
-        let refused = |found: &str, expected: &str| {
-            Error::input(format!(
-                "sample.conditions: found {found}, expected {expected}"
-            ))
-        };
         let refuse = |found, expected| Err(refused(found, expected));
-        let kind = stored(dir)?.condition;
-        match (kind, chosen) {
+        match (stored(dir)?.condition, chosen) {
             (None, None) => Ok(Self::default()),
             (None, Some(_)) => refuse("a flow without conditions", "none; leave it out"),
             (Some(ConditionKind::Labels { .. }), Some(_)) => refuse(
@@ -90,48 +85,56 @@ impl Asked {
                 })
             }
             (Some(ConditionKind::Embedding { .. }), chosen) => {
-                let Some((part, kept)) = KeptPoints::shown(dir)? else {
-                    return Ok(Self::default());
-                };
-                let all: Vec<usize> = items(&kept).collect();
-                let names = trained_on.and_then(TrainedOn::names);
-                let called = |i: usize| Some(names?.get(all[i])?.clone());
-                let rows = match chosen {
-                    None => (0..all.len()).collect(),
-                    Some(Chosen::Count(count)) => kept.chosen(count * kept.tokens),
-                    Some(Chosen::Names(wanted)) => {
-                        let known: Vec<String> = (0..all.len()).filter_map(called).collect();
-                        let row = |name: &String| {
-                            let row = known.iter().position(|k| k == name);
-                            row.ok_or_else(|| {
-                                refused(
-                                    &format!("`{name}`"),
-                                    &format!(
-                                        "the name of a {} row, such as {}",
-                                        part.word(),
-                                        match closest(name, &known) {
-                                            Some(close) => format!("`{close}`"),
-                                            None => quoted(&known[..known.len().min(3)]),
-                                        }
-                                    ),
-                                )
-                            })
-                        };
-                        wanted.iter().map(row).collect::<Result<_>>()?
-                    }
-                };
-                let given = kept.points.conditions.as_ref();
-                let given = given.map(|given| given.select(rows.iter().copied()));
-                Ok(Self {
-                    condition: given.map(Condition::Given),
-                    classes: None,
-                    columns: chosen.map(|_| rows.len()),
-                    names: match chosen {
-                        Some(_) => rows.into_iter().filter_map(called).collect(),
-                        None => Vec::new(),
-                    },
-                })
+                Self::of_rows(dir, chosen, trained_on.and_then(TrainedOn::names))
             }
         }
     }
+
+    /// The embeddings of rows, all or the `chosen` ones, which may have `names`.
+    fn of_rows(dir: &Path, chosen: Option<&Chosen>, names: Option<&[String]>) -> Result<Self> {
+        let Some((part, kept)) = KeptPoints::shown(dir)? else {
+            return Ok(Self::default());
+        };
+        let all: Vec<usize> = items(&kept).collect();
+        let called = |i: usize| Some(names?.get(all[i])?.clone());
+        let rows = match chosen {
+            None => (0..all.len()).collect(),
+            Some(Chosen::Count(count)) => kept.chosen(count * kept.tokens),
+            Some(Chosen::Names(wanted)) => {
+                let known: Vec<String> = (0..all.len()).filter_map(called).collect();
+                let row = |name| row_called(name, &known, part);
+                wanted.iter().map(row).collect::<Result<_>>()?
+            }
+        };
+        let given = kept.points.conditions.as_ref();
+        let given = given.map(|given| given.select(rows.iter().copied()));
+        Ok(Self {
+            condition: given.map(Condition::Given),
+            classes: None,
+            columns: chosen.map(|_| rows.len()),
+            names: match chosen {
+                Some(_) => rows.into_iter().filter_map(called).collect(),
+                None => Vec::new(),
+            },
+        })
+    }
+}
+
+/// The row `name` of those with `known` names.
+fn row_called(name: &String, known: &[String], part: Part) -> Result<usize> {
+    let row = known.iter().position(|k| k == name);
+    row.ok_or_else(|| {
+        let such_as = match closest(name, known) {
+            Some(close) => format!("`{close}`"),
+            None => quoted(&known[..known.len().min(3)]),
+        };
+        let expected = format!("the name of a {} row, such as {such_as}", part.word());
+        refused(&format!("`{name}`"), &expected)
+    })
+}
+
+fn refused(found: &str, expected: &str) -> Error {
+    Error::input(format!(
+        "sample.conditions: found {found}, expected {expected}"
+    ))
 }

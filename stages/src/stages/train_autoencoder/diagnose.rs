@@ -82,9 +82,9 @@ pub fn diagnose(
     let compared = some(COMPARED).latents;
     let own = spectrum(&compared, width);
     let mean_variance = own.variance.iter().sum::<f64>() / width as f64;
-    let least = own.variance.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = own.variance.iter().copied().fold(0.0, f64::max);
     if tells_own {
+        let least = own.variance.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = own.variance.iter().copied().fold(0.0, f64::max);
         summary.add(own_name(names::VARIANCE), mean_variance);
         summary.add(own_name(names::LEAST_VARIANCE), least);
         summary.add(own_name(names::MOST_VARIANCE), most);
@@ -117,13 +117,10 @@ pub fn diagnose(
     }
     let alone = alone(some(TESTED), kept, two_samples::LATENTS);
     let whole = whole_rows(latents, tokens, kept, prior.sequences(), context.streams);
-    let points = alone.points.len() / width;
     two_sample_tests(&alone, whole.as_ref(), shown, name, summary, context)?;
-    summary.add(
-        name(energy_test::POWER),
-        power(&kept.points.values, width, points, context.streams),
-    );
-
+    let points = alone.points.len() / width;
+    let power = power(&kept.points.values, width, points, context.streams);
+    summary.add(name(energy_test::POWER), power);
     if let Some(means) = means {
         of_means(means, tokens, kept, name, context.streams, summary);
     }

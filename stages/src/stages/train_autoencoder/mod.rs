@@ -93,23 +93,17 @@ impl StageConfig for Config {
                 let prior = nll.prior.clone();
                 prior.map(|file| witness::read(file, "regulariser.prior"))
             }
-            RegulariserConfig::Features(features) => Some(Read {
-                experiment: features.classifier.clone(),
-                key: "regulariser.classifier",
-                ..Read::own(CLASSIFIER, Stage::TrainClassifier)
-            }),
+            RegulariserConfig::Features(features) => Some(
+                Read::own(CLASSIFIER, Stage::TrainClassifier)
+                    .of("regulariser.classifier", features.classifier.clone()),
+            ),
             _ => None,
         };
-        let start = (self.fine_tune.iter()).map(|fine_tune| Read {
-            experiment: fine_tune.from.clone(),
-            key: "fine_tune.from",
-            ..Read::own(START, Stage::TrainAutoencoder)
+        let start = (self.fine_tune.iter()).map(|fine_tune| {
+            Read::own(START, Stage::TrainAutoencoder).of("fine_tune.from", fine_tune.from.clone())
         });
-        [Read::own(FLOW, Stage::PretrainFlow)]
-            .into_iter()
-            .chain(other)
-            .chain(start)
-            .collect()
+        let flow = [Read::own(FLOW, Stage::PretrainFlow)];
+        flow.into_iter().chain(other).chain(start).collect()
     }
 
     fn check_made(&self, read: &Read, made: &[Made]) -> std::result::Result<(), String> {

@@ -59,19 +59,9 @@ pub fn move_points(
     let means = (posterior.has_density())
         .then(|| to_f32(posterior.centre()))
         .transpose()?;
-    let (shape, about) = ([count, 1, width], about_points());
-    let dataset = |name, values| Described {
-        name,
-        shape: &shape,
-        values: OutData::F32(values),
-        about: &about,
-    };
-    let mut datasets = vec![
-        dataset("points", &latents),
-        dataset("initial_points", &start),
-    ];
-    datasets.extend(means.as_deref().map(|means| dataset("point_means", means)));
-    write_described(&context.dir.join("latents.h5"), &datasets, &[])?;
+    let own = [("points", &*latents), ("initial_points", &*start)];
+    let means_of = means.as_deref().map(|means| ("point_means", means));
+    write(own.into_iter().chain(means_of), [count, 1, width], context)?;
     before::write(&start, config, context)?;
 
     let mut summary = Summary::default();
@@ -81,14 +71,15 @@ pub fn move_points(
         None => &[Part::HeldOut],
     };
     for (number, &against) in parts.iter().enumerate() {
+        let shown = number + 1 == parts.len();
         let latents = Diagnosed {
             values: &latents,
             means: means.as_deref(),
             tokens: 1,
             part: None,
             against,
-            shown: number + 1 == parts.len(),
-            spread: (number + 1 == parts.len()).then_some(Spread {
+            shown,
+            spread: shown.then_some(Spread {
                 initial: &start,
                 explained: None,
                 config,
@@ -97,6 +88,27 @@ pub fn move_points(
         diagnose(&latents, prior, &mut summary, context)?;
     }
     Ok(summary)
+}
+
+/// Writes `latents.h5`, whose datasets have one `shape`.
+fn write<'a>(
+    datasets: impl Iterator<Item = (&'static str, &'a [f32])>,
+    shape: [usize; 3],
+    context: &Context,
+) -> Result<()> {
+    let about = about_points();
+    let described = datasets.map(|(name, values)| Described {
+        name,
+        shape: &shape,
+        values: OutData::F32(values),
+        about: &about,
+    });
+    let described: Vec<_> = described.collect();
+    Ok(write_described(
+        &context.dir.join("latents.h5"),
+        &described,
+        &[],
+    )?)
 }
 
 /// The training.
