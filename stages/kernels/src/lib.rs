@@ -40,7 +40,7 @@ pub use activation::{silu, silu_gradient};
 pub use adamw::{AdamW, Parameter, adamw, sums_of_squares};
 pub use allocator::keep_freed_memory;
 pub use attention::Attention;
-pub use block::{Block, BlockGradient, Kept};
+pub use block::{Block, BlockGradient, Keep, Kept};
 pub use convolution::{After, Convolution, Image, turn_images};
 pub use dense::{Room, covariances, multiply, small_factor, waves};
 pub use double::{Correlation, inner_products, weighted_correlations};

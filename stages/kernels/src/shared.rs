@@ -25,6 +25,10 @@ impl<'a, T> Shared<'a, T> {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
     /// The `count` values from `start` on.
     ///
     /// # Safety

@@ -2,7 +2,7 @@
 //! enough for Miri: rows that end inside a register block, two groups, more than one panel.
 
 use crate::{
-    Block, LayerNorm, Matrix, Tangents, layer_norm, layer_norm_gradient, layer_norm_tangents,
+    Block, Keep, LayerNorm, Matrix, Tangents, layer_norm, layer_norm_gradient, layer_norm_tangents,
     moments, product, product_plus_bias, sum_of_rows,
 };
 
@@ -126,15 +126,16 @@ fn near(found: &[f32], exact: &[f64], what: &str) {
 fn a_block_is_its_formula_and_its_gradient_the_central_difference() {
     let operands = Operands::new(GROUPS);
     let (block, h, wide) = (operands.block(), &operands.0[0], operands.wide());
-    let (out, kept) = block.forward_keeping(h);
+    let (out, kept) = block.forward_keeping(h, Keep::ForAll);
     near(&out, &exact(&wide), "output");
     near(&block.forward(h), &exact(&wide), "output alone");
 
     let dout = numbers(ROWS * WIDTH, 9);
-    let (dh, others) = block.gradient(h, kept.clone(), &dout, true);
-    let others = others.expect("wanted");
-    let (alone, none) = block.gradient(h, kept, &dout, false);
-    assert!(alone == dh && none.is_none());
+    let (dh, others) = block.gradient(h, kept, &dout);
+    let others = others.expect("kept for");
+    let (same, kept) = block.forward_keeping(h, Keep::ForInput);
+    let (alone, none) = block.gradient(h, kept, &dout);
+    assert!(same == out && alone == dh && none.is_none());
     let found = [
         &dh,
         &others.modulation,
@@ -158,6 +159,42 @@ fn a_block_is_its_formula_and_its_gradient_the_central_difference() {
                 .map(|(x, d)| x * f64::from(*d))
                 .sum();
             near(&found[entry..=entry], &[exact], &format!("{name} {entry}"));
+        }
+    }
+}
+
+/// Fails if a part has another group's modulation, or reads or writes another's rows.
+#[test]
+fn a_row_of_a_block_does_not_depend_on_the_rows_beside_it() {
+    let sizes: &[[usize; 2]] = match cfg!(miri) {
+        true => &[[1, 20], [20, 1]],
+        false => &[[1, 500], [500, 1], [7, 40], [3, 130]],
+    };
+    for &[groups, per_group] in sizes {
+        let operands = Operands::new(groups);
+        let block = operands.block();
+        let (h, dout) = (
+            numbers(groups * per_group * WIDTH, 3),
+            numbers(groups * per_group * WIDTH, 4),
+        );
+        let (out, kept) = block.forward_keeping(&h, Keep::ForInput);
+        let (dh, _) = block.gradient(&h, kept, &dout);
+        let (all, kept) = block.forward_keeping(&h, Keep::ForAll);
+        assert!(all == out && block.gradient(&h, kept, &dout).0 == dh);
+        for (row, h) in h.chunks(WIDTH).enumerate() {
+            let at = row * WIDTH..(row + 1) * WIDTH;
+            let modulation = &block.modulation[row / per_group * 3 * WIDTH..][..3 * WIDTH];
+            let block = Block {
+                modulation,
+                ..block
+            };
+            let (alone, kept) = block.forward_keeping(h, Keep::ForInput);
+            assert_eq!(alone, out[at.clone()], "{groups} groups, row {row}");
+            assert_eq!(
+                block.gradient(h, kept, &dout[at.clone()]).0,
+                dh[at],
+                "row {row}"
+            );
         }
     }
 }

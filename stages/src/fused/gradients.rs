@@ -1,10 +1,10 @@
 //! Operations on tensors with a graph: each is one node with a hand-written gradient.
 
 use super::flex::{dims, tensor, values, whole};
+use super::layer::{LayerTensors, Pass, layer};
 use super::operations::{
     FusedOperations, block, linear_silu, lstm, lstm_states, matrix, norm, normed,
 };
-use super::transformer::{LayerTensors, Pass, layer};
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -14,9 +14,9 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 use latent_align_kernels::{
-    Kept, LayerKept, LstmKept, Matrix, Moments, RowMap, bernoulli_by_data, bernoulli_by_logit,
-    gated_by_gate, gated_by_value, layer_norm_gradient, product, side_by_side, silu_gradient,
-    slope_gradient, sum_of_rows,
+    Keep, Kept, LayerKept, LstmKept, Matrix, Moments, RowMap, bernoulli_by_data,
+    bernoulli_by_logit, gated_by_gate, gated_by_value, layer_norm_gradient, product, side_by_side,
+    silu_gradient, slope_gradient, sum_of_rows,
 };
 use std::sync::Arc;
 
@@ -158,7 +158,9 @@ impl<C: CheckpointStrategy> FusedOperations for Autodiff<Flex, C> {
         b2: Node,
     ) -> Node {
         let (h, h_node) = h.into_parts();
-        let parts = [modulation, gamma, beta, w1, b1, w2, b2].map(|tensor| tensor.into_parts());
+        let others = [modulation, gamma, beta, w1, b1, w2, b2];
+        let trained = others.iter().any(|tensor| tensor.is_tracked());
+        let parts = others.map(|tensor| tensor.into_parts());
         let [modulation, gamma, beta, w1, b1, w2, b2] = parts;
         let nodes = [
             h_node,
@@ -174,7 +176,11 @@ impl<C: CheckpointStrategy> FusedOperations for Autodiff<Flex, C> {
         let others = [modulation.0, gamma.0, beta.0, w1.0, b1.0, w2.0, b2.0].map(whole);
         match BlockGradient.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(node) => {
-                let (out, kept) = block(&others).forward_keeping(values(&h));
+                let keep = match trained {
+                    true => Keep::ForAll,
+                    false => Keep::ForInput,
+                };
+                let (out, kept) = block(&others).forward_keeping(values(&h), keep);
                 let out = tensor(out, dims(&h));
                 node.finish((h, others, Arc::new(kept)), out)
             }
@@ -451,8 +457,7 @@ impl Backward<Flex, 8> for BlockGradient {
         let (h, others, kept) = ops.state;
         let [of_h, of_others @ ..] = ops.parents.map(|node| node.map(|node| node.id));
         let kept = Arc::unwrap_or_clone(kept);
-        let wanted = of_others.iter().any(Option::is_some);
-        let (dh, gradient) = block(&others).gradient(values(&h), kept, values(&dout), wanted);
+        let (dh, gradient) = block(&others).gradient(values(&h), kept, values(&dout));
         if let Some(node) = of_h {
             grads.register::<Flex>(node, tensor(dh, dims(&h)));
         }

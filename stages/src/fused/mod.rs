@@ -8,6 +8,7 @@ mod flex;
 mod gradients;
 mod halving;
 mod images;
+mod layer;
 mod operations;
 pub mod plain;
 mod tangents;
@@ -20,11 +21,10 @@ use burn::tensor::Tensor;
 pub use flex::{flex_mut, flex_ref, flex_refs, is_fused};
 pub use images::{channels_first, channels_last, convolution, transposed_convolution};
 pub use latent_align_kernels::RowMap;
+pub use layer::{LayerWeights, LinearWeights, NormWeights, Pass};
 use operations::FusedOperations;
 pub use tangents::{block_tangents, block_trace, modulated_norm_tangents, without_graph};
-pub use transformer::{
-    LayerReader, LayerWeights, LinearWeights, NormWeights, Pass, transformer_layer,
-};
+pub use transformer::{LayerReader, transformer_layer};
 pub use weights::{BlockWeights, NORM_EPSILON};
 
 /// `x weight + bias`: x [n, in], weight [in, out], bias `[out]`.

@@ -1,7 +1,7 @@
 //! The operations that Burn dispatches: forward passes on CPU tensors.
 
 use super::flex::{dims, tensor, values, whole};
-use super::transformer::{LayerTensors, Pass, layer};
+use super::layer::{LayerTensors, Pass, layer};
 use super::weights::NORM_EPSILON;
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;

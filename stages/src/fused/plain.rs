@@ -1,7 +1,7 @@
 //! The same in plain Burn operations: used on other devices and element types, and to check the fused ones.
 
 use super::halving::{KERNEL, PADDING, STRIDE};
-use super::transformer::{LayerWeights, LinearWeights, NormWeights};
+use super::layer::{LayerWeights, LinearWeights, NormWeights};
 use super::weights::{BlockWeights, NORM_EPSILON};
 use crate::tensors::from_f32;
 use burn::tensor::activation;
