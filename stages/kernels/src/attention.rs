@@ -154,7 +154,7 @@ impl Layout {
         rows[self.tokens * self.row..].fill(0.0);
     }
 
-    /// Writes the transpose of `rows` [padded, row] to `columns`, panels [padded / columns][width][columns].
+    /// Writes the transpose of `rows` [padded, row] to `columns`, panels [padded / columns, width, columns].
     #[inline(always)]
     unsafe fn turn<K: Kernel>(self, rows: &[f32], columns: &mut [f32]) {
         let panels = columns.chunks_exact_mut(self.width * K::COLUMNS);
