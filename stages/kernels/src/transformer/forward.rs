@@ -21,16 +21,35 @@ pub(super) struct Places<'a> {
 impl TransformerLayer<'_> {
     /// `h` [n tokens, C] -> out [n tokens, C].
     pub fn forward(&self, h: &[f32]) -> Vec<f32> {
-        let widths = self.widths();
+        self.run(h, false).0
+    }
+
+    /// As [`Self::forward`], also returning what [`Self::gradient`] needs.
+    pub fn forward_keeping(&self, h: &[f32]) -> (Vec<f32>, LayerKept) {
+        self.run(h, true)
+    }
+
+    /// The output, and the activations, which are empty unless they are to `keep`.
+    fn run(&self, h: &[f32], keep: bool) -> (Vec<f32>, LayerKept) {
+        let (c, widths) = (self.channels(), self.widths());
         let (packed, (_, parts)) = (self.packed(), self.split(self.points(h)));
+        let buffers = |rows: usize| widths.map(|width| Fresh::new(rows * width));
         let mut out = Fresh::new(h.len());
+        let mut kept = buffers(if keep { h.len() / c } else { 0 });
         let to = Shared::new(out.room());
+        let kept_to = kept.each_mut().map(|kept| Shared::new(kept.room()));
         Numbers(parts.len()).for_each(|part| {
             let rows = self.rows_of(&parts[part]);
-            let mut kept = widths.map(|width| Fresh::new(rows.len() * width));
-            let [qkv, attended, after, inner] = kept.each_mut().map(Fresh::room);
-            let c = self.channels();
-            // SAFETY: each part writes its own rows.
+            let mut own = buffers(if keep { 0 } else { rows.len() });
+            let [mut qkv, mut attended, mut after, mut inner] = own.each_mut().map(Fresh::room);
+            if keep {
+                [qkv, attended, after, inner] = std::array::from_fn(|i| {
+                    let width = widths[i];
+                    // SAFETY: each part writes its own rows.
+                    unsafe { kept_to[i].part(rows.start * width, rows.len() * width) }
+                });
+            }
+            // SAFETY: as above.
             let out = unsafe { to.part(rows.start * c, rows.len() * c) };
             let places = Places {
                 qkv,
@@ -39,43 +58,8 @@ impl TransformerLayer<'_> {
                 inner,
                 out,
             };
-            self.forward_part(&packed, h, rows, places, |qkv, out| {
-                self.attention.fill(qkv, out)
-            });
-        });
-        // SAFETY: the parts cover the rows, and each writes all of its own.
-        unsafe { out.written() }
-    }
-
-    /// As [`Self::forward`], also returning what [`Self::gradient`] needs.
-    pub fn forward_keeping(&self, h: &[f32]) -> (Vec<f32>, LayerKept) {
-        let c = self.channels();
-        let (packed, (_, parts)) = (self.packed(), self.split(self.points(h)));
-        let mut out = Fresh::new(h.len());
-        let mut kept = self.widths().map(|width| Fresh::new(h.len() / c * width));
-        let to = Shared::new(out.room());
-        let [qkv, attended, after, inner] = kept.each_mut().map(|kept| Shared::new(kept.room()));
-        Numbers(parts.len()).for_each(|part| {
-            let rows = self.rows_of(&parts[part]);
-            let [to, qkv, attended, after, inner] = [
-                (to, c),
-                (qkv, 3 * c),
-                (attended, c),
-                (after, c),
-                (inner, self.inner()),
-            ]
-            // SAFETY: each part writes its own rows.
-            .map(|(all, width)| unsafe { all.part(rows.start * width, rows.len() * width) });
-            let places = Places {
-                qkv,
-                attended,
-                h: after,
-                inner,
-                out: to,
-            };
-            self.forward_part(&packed, h, rows, places, |qkv, out| {
-                self.attention.fill(qkv, out)
-            });
+            let attend = |qkv: &[f32], out: &mut [_]| self.attention.fill(qkv, out);
+            self.forward_part(&packed, h, rows, places, attend);
         });
         // SAFETY: the parts cover the rows, and each writes all of its own.
         let [qkv, attended, h, inner] = kept.map(|kept| unsafe { kept.written() });
