@@ -7,7 +7,8 @@
 //! the last block only the trace is needed, so W2 can act on the other side of the inner products, where
 //! the same holds.
 
-use crate::block::{Block, Keep, TimesSlope};
+use crate::block::{Block, TimesSlope};
+use crate::blocks::{Blocks, Keep};
 use crate::fresh::Fresh;
 use crate::layer_norm::{LayerNorm, Moments, layer_norm_tangents, moments, sum2};
 use crate::level::for_each_level;
@@ -83,7 +84,8 @@ impl Block<'_> {
     fn hidden_tangents(&self, h: &[f32], tangents: Tangents) -> (Vec<f32>, Vec<f32>) {
         let width = self.width();
         let points = h.len() / width;
-        let (out, kept) = self.forward_keeping(h, Keep::ForInput);
+        let (out, kept) = Blocks::new(vec![*self]).forward_keeping(h, Keep::ForInput);
+        let kept = &kept.blocks[0];
         if tangents.same_everywhere(width) {
             return (out, self.first(h, &kept.moments, &kept.slope, tangents));
         }

@@ -1,20 +1,15 @@
-//! Layer norm with modulation, `u = (1 + scale) * (gamma * unit(x) + beta) + shift`, and the gate of a
-//! residual block, forward and backward and along tangents.
+//! Layer norm with modulation, `u = (1 + scale) * (gamma * unit(x) + beta) + shift`, forward and backward
+//! and along tangents.
 //!
-//! Rows come in groups that share shift, scale and gate. Sums over the rows of a group are taken in
-//! segments of 64 rows.
+//! Rows come in groups that share shift and scale. Sums over the rows of a group are taken in segments.
 
 use crate::fresh::Fresh;
 use crate::level::for_each_level;
 use crate::parallel::*;
+use crate::segments::{SegmentSums, Segments};
 use crate::shared::Shared;
 use crate::tangents::Tangents;
 use std::mem::MaybeUninit;
-
-/// Rows per partial sum.
-const SEGMENT: usize = 64;
-/// Minimum number of rows per task.
-const TASK: usize = 16;
 
 /// Mean and inverse standard deviation of a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -109,76 +104,29 @@ impl<'a> LayerNorm<'a> {
         modulation.split_at(self.width)
     }
 
-    fn segments(&self, rows: usize) -> Segments {
+    pub(crate) fn segments(&self, rows: usize) -> Segments {
         Segments::new(rows, self.rows_per_group)
-    }
-}
-
-/// Rows split into segments that do not cross groups.
-#[derive(Clone, Copy)]
-struct Segments {
-    rows_per_group: usize,
-    per_group: usize,
-    count: usize,
-}
-
-impl Segments {
-    fn new(rows: usize, rows_per_group: usize) -> Self {
-        let per_group = rows_per_group.div_ceil(SEGMENT);
-        assert_eq!(rows % rows_per_group, 0, "groups differ in size");
-        Self {
-            rows_per_group,
-            per_group,
-            count: rows / rows_per_group * per_group,
-        }
-    }
-
-    /// A segment's group, first row and number of rows.
-    #[inline(always)]
-    fn get(self, segment: usize) -> (usize, usize, usize) {
-        let (group, part) = (segment / self.per_group, segment % self.per_group);
-        let first = part * SEGMENT;
-        let rows = SEGMENT.min(self.rows_per_group - first);
-        (group, group * self.rows_per_group + first, rows)
-    }
-
-    /// Runs `task` on ranges of segments.
-    fn for_each(self, task: impl Fn(std::ops::Range<usize>) + Sync) {
-        let at_once = (TASK / self.rows_per_group.min(SEGMENT)).max(1);
-        Numbers(self.count.div_ceil(at_once))
-            .for_each(|i| task(i * at_once..((i + 1) * at_once).min(self.count)));
-    }
-
-    /// Adds sums over segments [count, width] to sums over groups.
-    fn to_groups(self, sums: Vec<f32>, width: usize) -> Vec<f32> {
-        if self.per_group == 1 {
-            return sums;
-        }
-        let mut groups = vec![0.0; self.count / self.per_group * width];
-        for (group, parts) in groups
-            .chunks_mut(width)
-            .zip(sums.chunks(self.per_group * width))
-        {
-            for part in parts.chunks(width) {
-                add_row(part, group);
-            }
-        }
-        groups
     }
 }
 
 /// `x` [rows, width] -> `u` [rows, width], and the moments of each row.
 pub fn layer_norm(norm: LayerNorm, x: &[f32]) -> (Vec<f32>, Vec<Moments>) {
-    let rows = x.len() / norm.width;
-    let segments = norm.segments(rows);
-    let mut u = Fresh::new(rows * norm.width);
-    let mut moments = vec![Moments::default(); rows];
-    let (to, of_rows) = (Shared::new(u.room()), Shared::new(&mut moments));
-    segments.for_each(|range| {
-        for_each_row(norm, segments, range, x, to, of_rows);
-    });
-    // SAFETY: the segments cover the rows, and each row is written in full.
-    return (unsafe { u.written() }, moments);
+    let mut u = Fresh::new(x.len());
+    let mut moments = vec![Moments::default(); x.len() / norm.width];
+    layer_norm_to(norm, x, Shared::new(u.room()), Shared::new(&mut moments));
+    // SAFETY: written in full.
+    (unsafe { u.written() }, moments)
+}
+
+/// As [`layer_norm`], writing all of `u` and `moments`, which nothing else may access meanwhile.
+pub(crate) fn layer_norm_to(
+    norm: LayerNorm,
+    x: &[f32],
+    u: Shared<MaybeUninit<f32>>,
+    moments: Shared<Moments>,
+) {
+    let segments = norm.segments(x.len() / norm.width);
+    segments.for_each(|range| for_each_row(norm, segments, range, x, u, moments));
 
     for_each_level! {
         fn for_each_row(
@@ -255,26 +203,35 @@ pub fn layer_norm_gradient(
     residual: Option<&[f32]>,
     wanted: bool,
 ) -> (Vec<f32>, Option<NormGradient>) {
-    let width = norm.width;
+    let mut dx = Fresh::new(x.len());
+    let room = Shared::new(dx.room());
+    let mut sums = wanted.then(|| SegmentSums::new(norm.segments(moments.len()), norm.width));
+    let of_sums = sums.as_mut().map(SegmentSums::shared);
+    layer_norm_gradient_to(norm, x, moments, du, residual, room, of_sums);
+    let others = sums.map(|sums| norm.gradient(sums));
+    // SAFETY: written in full.
+    (unsafe { dx.written() }, others)
+}
+
+/// As [`layer_norm_gradient`], writing all of `dx`, which nothing else may access meanwhile. Adds the sums over
+/// segments of du and du unit(x) to `sums`.
+pub(crate) fn layer_norm_gradient_to(
+    norm: LayerNorm,
+    x: &[f32],
+    moments: &[Moments],
+    du: &[f32],
+    residual: Option<&[f32]>,
+    dx: Shared<MaybeUninit<f32>>,
+    sums: Option<[Shared; 2]>,
+) {
     let segments = norm.segments(moments.len());
-    let mut of_x = Fresh::new(moments.len() * width);
-    let kept = if wanted { segments.count * width } else { 0 };
-    let (mut plain, mut along) = (vec![0.0; kept], vec![0.0; kept]);
-    let (plain_out, along_out) = (Shared::new(&mut plain), Shared::new(&mut along));
-    let dx = Shared::new(of_x.room());
-    segments.for_each(|range| {
-        rows(
-            norm, segments, range, x, moments, du, residual, dx, wanted, plain_out, along_out,
-        );
-    });
-    // SAFETY: the segments cover the rows, and each row is written in full.
-    let of_x = unsafe { of_x.written() };
+    segments.for_each(|range| rows(norm, segments, range, x, moments, du, residual, dx, sums));
 
     for_each_level! {
         fn rows(
             norm: LayerNorm, segments: Segments, range: std::ops::Range<usize>, x: &[f32],
             moments: &[Moments], du: &[f32], residual: Option<&[f32]>,
-            dx: Shared<MaybeUninit<f32>>, wanted: bool, plain: Shared, along: Shared,
+            dx: Shared<MaybeUninit<f32>>, sums: Option<[Shared; 2]>,
         ) {
             let width = norm.width;
             let (mut factor, mut unused) = (vec![0.0; width], vec![0.0; width]);
@@ -310,11 +267,10 @@ pub fn layer_norm_gradient(
                             dx[i] += residual[i];
                         }
                     }
-                    if wanted {
+                    if let Some(sums) = sums {
                         // SAFETY: sums of this segment.
-                        let (plain, along) = unsafe {
-                            (plain.part(segment * width, width), along.part(segment * width, width))
-                        };
+                        let [plain, along] =
+                            sums.map(|sums| unsafe { sums.part(segment * width, width) });
                         for i in 0..width {
                             plain[i] += du[i];
                             along[i] += du[i] * ((x[i] - mean) * inverse);
@@ -324,129 +280,33 @@ pub fn layer_norm_gradient(
             }
         }
     }
-
-    if !wanted {
-        return (of_x, None);
-    }
-    let shift = segments.to_groups(plain, width);
-    let mut scale = segments.to_groups(along, width);
-    let (mut gamma, mut beta) = (vec![0.0; width], vec![0.0; width]);
-    if let Some((of_gamma, of_beta)) = norm.weights {
-        for group in 0..shift.len() / width {
-            let (_, scale_of) = norm.of_group(group);
-            let shift = &shift[group * width..][..width];
-            let scale = &mut scale[group * width..][..width];
-            for i in 0..width {
-                gamma[i] += (1.0 + scale_of[i]) * scale[i];
-                beta[i] += (1.0 + scale_of[i]) * shift[i];
-                scale[i] = of_gamma[i] * scale[i] + of_beta[i] * shift[i];
-            }
-        }
-    }
-    let others = NormGradient {
-        shift,
-        scale,
-        gamma,
-        beta,
-    };
-    (of_x, Some(others))
 }
 
-/// Gradients of a gate.
-pub struct GateGradient {
-    /// Of the gate of each group [groups, width].
-    pub gate: Vec<f32>,
-    /// Of a bias added before the gate, `[width]`.
-    pub bias: Vec<f32>,
-}
-
-/// Gradient `gate * dout` of `gate * z` with respect to `z`, for rows in groups of `rows_per_group`. The
-/// gate of a group is at `modulation[group * stride + offset..]`. If `z` is given, also the gradients of
-/// gate and bias.
-pub fn gate_gradient(
-    width: usize,
-    rows_per_group: usize,
-    (modulation, stride, offset): (&[f32], usize, usize),
-    z: Option<&[f32]>,
-    dout: &[f32],
-) -> (Vec<f32>, Option<GateGradient>) {
-    let rows = dout.len() / width;
-    let segments = Segments::new(rows, rows_per_group);
-    let mut of_z = Fresh::new(rows * width);
-    let kept = if z.is_some() {
-        segments.count * width
-    } else {
-        0
-    };
-    let (mut plain, mut along) = (vec![0.0; kept], vec![0.0; kept]);
-    let (plain_out, along_out) = (Shared::new(&mut plain), Shared::new(&mut along));
-    let dz = Shared::new(of_z.room());
-    segments.for_each(|range| {
-        for segment in range {
-            let (group, first, rows) = segments.get(segment);
-            let gate = &modulation[group * stride + offset..][..width];
-            for row in first..first + rows {
-                let at = row * width;
-                // SAFETY: each row is in one segment.
-                let dz = unsafe { dz.part(at, width) };
-                let sums = z.map(|z| {
-                    // SAFETY: sums of this segment.
-                    let sums = unsafe {
-                        (
-                            plain_out.part(segment * width, width),
-                            along_out.part(segment * width, width),
-                        )
-                    };
-                    (&z[at..at + width], sums.0, sums.1)
-                });
-                gate_row(gate, &dout[at..at + width], dz, sums);
-            }
-        }
-    });
-
-    for_each_level! {
-        fn gate_row(
-            gate: &[f32], dout: &[f32], dz: &mut [MaybeUninit<f32>],
-            sums: Option<(&[f32], &mut [f32], &mut [f32])>,
-        ) {
-            let width = gate.len();
-            let (dout, dz) = (&dout[..width], &mut dz[..width]);
-            match sums {
-                None => {
-                    for i in 0..width {
-                        dz[i].write(gate[i] * dout[i]);
-                    }
-                }
-                Some((z, plain, along)) => {
-                    let (z, plain, along) = (&z[..width], &mut plain[..width], &mut along[..width]);
-                    for i in 0..width {
-                        dz[i].write(gate[i] * dout[i]);
-                        plain[i] += dout[i];
-                        along[i] += dout[i] * z[i];
-                    }
+impl LayerNorm<'_> {
+    /// The gradients of modulation and weights, from sums over segments of du and du unit(x).
+    pub(crate) fn gradient(&self, sums: SegmentSums) -> NormGradient {
+        let width = self.width;
+        let [shift, mut scale] = sums.of_groups();
+        let (mut gamma, mut beta) = (vec![0.0; width], vec![0.0; width]);
+        if let Some((of_gamma, of_beta)) = self.weights {
+            for group in 0..shift.len() / width {
+                let (_, scale_of) = self.of_group(group);
+                let shift = &shift[group * width..][..width];
+                let scale = &mut scale[group * width..][..width];
+                for i in 0..width {
+                    gamma[i] += (1.0 + scale_of[i]) * scale[i];
+                    beta[i] += (1.0 + scale_of[i]) * shift[i];
+                    scale[i] = of_gamma[i] * scale[i] + of_beta[i] * shift[i];
                 }
             }
         }
-    }
-
-    // SAFETY: the segments cover the rows, and each row is written in full.
-    let of_z = unsafe { of_z.written() };
-    if z.is_none() {
-        return (of_z, None);
-    }
-    let plain = segments.to_groups(plain, width);
-    let mut bias = vec![0.0; width];
-    for (group, sums) in plain.chunks(width).enumerate() {
-        let gate = &modulation[group * stride + offset..][..width];
-        for i in 0..width {
-            bias[i] += gate[i] * sums[i];
+        NormGradient {
+            shift,
+            scale,
+            gamma,
+            beta,
         }
     }
-    let others = GateGradient {
-        gate: segments.to_groups(along, width),
-        bias,
-    };
-    (of_z, Some(others))
 }
 
 /// The derivative of a [`layer_norm`] of one group along `tangents` of x: [points, tangents, width].
@@ -490,32 +350,4 @@ pub fn layer_norm_tangents(
             }
         }
     }
-}
-
-for_each_level! {
-    /// `sums += row`.
-    pub(crate) fn add_row(row: &[f32], sums: &mut [f32]) {
-        for (sum, x) in sums.iter_mut().zip(row) {
-            *sum += x;
-        }
-    }
-}
-
-/// The sum of the rows of `x` [rows, columns], by segments.
-pub fn sum_of_rows(x: &[f32], columns: usize) -> Vec<f32> {
-    let segments: Vec<Vec<f32>> = x
-        .par_chunks((SEGMENT * columns).max(1))
-        .map(|rows| {
-            let mut sums = vec![0.0; columns];
-            for row in rows.chunks_exact(columns) {
-                add_row(row, &mut sums);
-            }
-            sums
-        })
-        .collect();
-    let mut total = vec![0.0; columns];
-    for sums in segments {
-        add_row(&sums, &mut total);
-    }
-    total
 }

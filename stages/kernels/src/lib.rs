@@ -15,12 +15,14 @@ mod allocator;
 mod attention;
 mod block;
 mod block_tangents;
+mod blocks;
 mod cached_attention;
 mod convolution;
 mod dense;
 mod double;
 mod elementwise;
 mod fresh;
+mod gate;
 mod layer_norm;
 mod level;
 mod logistic;
@@ -28,6 +30,7 @@ mod lstm;
 mod matmul;
 mod parallel;
 mod row_map;
+mod segments;
 mod shared;
 mod slope;
 mod tangents;
@@ -40,13 +43,14 @@ pub use activation::{silu, silu_gradient};
 pub use adamw::{AdamW, Parameter, adamw, sums_of_squares};
 pub use allocator::keep_freed_memory;
 pub use attention::Attention;
-pub use block::{Block, BlockGradient, Keep, Kept};
+pub use block::{Block, BlockGradient};
+pub use blocks::{Blocks, Keep, Kept};
 pub use convolution::{After, Convolution, Image, turn_images};
 pub use dense::{Room, covariances, multiply, small_factor, waves};
 pub use double::{Correlation, inner_products, weighted_correlations};
 pub use layer_norm::{
     LayerNorm, Moments, NormGradient, layer_norm, layer_norm_gradient, layer_norm_tangents,
-    moments, side_by_side, sum_of_rows,
+    moments, side_by_side,
 };
 pub use level::Level;
 pub use logistic::{
@@ -55,6 +59,7 @@ pub use logistic::{
 pub use lstm::{Lstm, LstmGradient, LstmKept};
 pub use matmul::{Matrix, Onto, product, product_bias_silu, product_plus_bias};
 pub use row_map::RowMap;
+pub use segments::sum_of_rows;
 pub use slope::slope_gradient;
 pub use tangents::Tangents;
 pub use transformer::{

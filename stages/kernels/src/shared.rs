@@ -40,6 +40,15 @@ impl<'a, T> Shared<'a, T> {
         unsafe { std::slice::from_raw_parts_mut(self.block(start, 1, 0, count), count) }
     }
 
+    /// The `count` values from `start` on, for parts of them.
+    ///
+    /// # Safety
+    /// As [`Self::part`].
+    pub(crate) unsafe fn within(&self, start: usize, count: usize) -> Self {
+        // SAFETY: required of the caller.
+        Self::new(unsafe { self.part(start, count) })
+    }
+
     /// Pointer to a block of `rows` rows of `count` values at distance `stride`, the first one at
     /// `start`. The pointer may move through the whole slice, but only the block's values may be
     /// accessed, and only while nothing else does.

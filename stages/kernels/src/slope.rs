@@ -1,9 +1,9 @@
 //! Gradient of a bias followed by an activation.
 
 use crate::fresh::Fresh;
-use crate::layer_norm::add_row;
 use crate::level::for_each_level;
 use crate::parallel::*;
+use crate::segments::add_row;
 use std::mem::MaybeUninit;
 
 /// Rows per partial sum.

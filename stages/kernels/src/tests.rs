@@ -2,8 +2,8 @@
 //! enough for Miri: rows that end inside a register block, two groups, more than one panel.
 
 use crate::{
-    Block, Keep, LayerNorm, Matrix, Tangents, layer_norm, layer_norm_gradient, layer_norm_tangents,
-    moments, product, product_plus_bias, sum_of_rows,
+    Block, Blocks, Keep, LayerNorm, Matrix, Tangents, layer_norm, layer_norm_gradient,
+    layer_norm_tangents, moments, product, product_plus_bias, sum_of_rows,
 };
 
 const ROWS: usize = 6;
@@ -125,17 +125,20 @@ fn near(found: &[f32], exact: &[f64], what: &str) {
 #[test]
 fn a_block_is_its_formula_and_its_gradient_the_central_difference() {
     let operands = Operands::new(GROUPS);
-    let (block, h, wide) = (operands.block(), &operands.0[0], operands.wide());
+    let (h, wide) = (&operands.0[0], operands.wide());
+    let block = Blocks::new(vec![operands.block()]);
     let (out, kept) = block.forward_keeping(h, Keep::ForAll);
     near(&out, &exact(&wide), "output");
     near(&block.forward(h), &exact(&wide), "output alone");
 
     let dout = numbers(ROWS * WIDTH, 9);
     let (dh, others) = block.gradient(h, kept, &dout);
-    let others = others.expect("kept for");
+    let [others] = &others[..] else {
+        panic!("of one block")
+    };
     let (same, kept) = block.forward_keeping(h, Keep::ForInput);
     let (alone, none) = block.gradient(h, kept, &dout);
-    assert!(same == out && alone == dh && none.is_none());
+    assert!(same == out && alone == dh && none.is_empty());
     let found = [
         &dh,
         &others.modulation,
@@ -177,17 +180,18 @@ fn a_row_of_a_block_does_not_depend_on_the_rows_beside_it() {
             numbers(groups * per_group * WIDTH, 3),
             numbers(groups * per_group * WIDTH, 4),
         );
-        let (out, kept) = block.forward_keeping(&h, Keep::ForInput);
-        let (dh, _) = block.gradient(&h, kept, &dout);
-        let (all, kept) = block.forward_keeping(&h, Keep::ForAll);
-        assert!(all == out && block.gradient(&h, kept, &dout).0 == dh);
+        let blocks = Blocks::new(vec![block]);
+        let (out, kept) = blocks.forward_keeping(&h, Keep::ForInput);
+        let (dh, _) = blocks.gradient(&h, kept, &dout);
+        let (all, kept) = blocks.forward_keeping(&h, Keep::ForAll);
+        assert!(all == out && blocks.gradient(&h, kept, &dout).0 == dh);
         for (row, h) in h.chunks(WIDTH).enumerate() {
             let at = row * WIDTH..(row + 1) * WIDTH;
             let modulation = &block.modulation[row / per_group * 3 * WIDTH..][..3 * WIDTH];
-            let block = Block {
+            let block = Blocks::new(vec![Block {
                 modulation,
                 ..block
-            };
+            }]);
             let (alone, kept) = block.forward_keeping(h, Keep::ForInput);
             assert_eq!(alone, out[at.clone()], "{groups} groups, row {row}");
             assert_eq!(

@@ -3,8 +3,9 @@
 use super::flex::{dims, tensor, values, whole};
 use super::layer::{LayerTensors, Pass, layer};
 use super::operations::{
-    FusedOperations, block, linear_silu, lstm, lstm_states, matrix, norm, normed,
+    FusedOperations, OF_BLOCK, blocks, linear_silu, lstm, lstm_states, matrix, norm, normed,
 };
+use super::tensors::Tensors;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -147,47 +148,59 @@ impl<C: CheckpointStrategy> FusedOperations for Autodiff<Flex, C> {
         }
     }
 
-    fn fused_block(
-        h: Node,
-        modulation: Node,
-        gamma: Node,
-        beta: Node,
-        w1: Node,
-        b1: Node,
-        w2: Node,
-        b2: Node,
-    ) -> Node {
-        let (h, h_node) = h.into_parts();
-        let others = [modulation, gamma, beta, w1, b1, w2, b2];
-        let trained = others.iter().any(|tensor| tensor.is_tracked());
-        let parts = others.map(|tensor| tensor.into_parts());
-        let [modulation, gamma, beta, w1, b1, w2, b2] = parts;
-        let nodes = [
-            h_node,
-            modulation.1,
-            gamma.1,
-            beta.1,
-            w1.1,
-            b1.1,
-            w2.1,
-            b2.1,
-        ];
-        let h = whole(h);
-        let others = [modulation.0, gamma.0, beta.0, w1.0, b1.0, w2.0, b2.0].map(whole);
-        match BlockGradient.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(node) => {
-                let keep = match trained {
-                    true => Keep::ForAll,
-                    false => Keep::ForInput,
-                };
-                let (out, kept) = block(&others).forward_keeping(values(&h), keep);
-                let out = tensor(out, dims(&h));
-                node.finish((h, others, Arc::new(kept)), out)
-            }
-            OpsKind::UnTracked(node) => {
-                let out = block(&others).forward(values(&h));
-                node.finish(tensor(out, dims(&h)))
-            }
+    fn fused_blocks(h: Node, of_blocks: Tensors<Self>) -> Node {
+        let mut nodes = Vec::with_capacity(1 + of_blocks.0.len());
+        let trained = of_blocks.0.iter().any(|tensor| tensor.is_tracked());
+        let keep = match trained {
+            true => Keep::ForAll,
+            false => Keep::ForInput,
+        };
+        let mut part = |tensor: Node| {
+            let (tensor, node) = tensor.into_parts();
+            nodes.push(node);
+            whole(tensor)
+        };
+        let h = part(h);
+        let of_blocks = of_blocks.0.into_iter().map(part).collect();
+        // a node of Burn has a fixed number of parents
+        match nodes.len() / OF_BLOCK {
+            1 => through_blocks::<C, 8>(h, of_blocks, nodes, keep),
+            2 => through_blocks::<C, 15>(h, of_blocks, nodes, keep),
+            3 => through_blocks::<C, 22>(h, of_blocks, nodes, keep),
+            4 => through_blocks::<C, 29>(h, of_blocks, nodes, keep),
+            5 => through_blocks::<C, 36>(h, of_blocks, nodes, keep),
+            6 => through_blocks::<C, 43>(h, of_blocks, nodes, keep),
+            7 => through_blocks::<C, 50>(h, of_blocks, nodes, keep),
+            8 => through_blocks::<C, 57>(h, of_blocks, nodes, keep),
+            count => panic!("{count} blocks in one node, of at most {BLOCKS_AT_ONCE}"),
+        }
+    }
+}
+
+/// The largest number of blocks in one node.
+pub(super) const BLOCKS_AT_ONCE: usize = 8;
+
+/// Blocks whose tensors, after `h`, have `nodes`.
+fn through_blocks<C: CheckpointStrategy, const N: usize>(
+    h: FlexTensor,
+    of_blocks: Vec<FlexTensor>,
+    nodes: Vec<NodeGuard>,
+    keep: Keep,
+) -> FloatTensor<Autodiff<Flex, C>> {
+    let nodes: [NodeGuard; N] = nodes.try_into().expect("of h and those of each block");
+    match BlocksGradient
+        .prepare::<C>(nodes)
+        .compute_bound()
+        .stateful()
+    {
+        OpsKind::Tracked(node) => {
+            let (out, kept) = blocks(&of_blocks).forward_keeping(values(&h), keep);
+            let out = tensor(out, dims(&h));
+            node.finish((h, of_blocks, Arc::new(kept)), out)
+        }
+        OpsKind::UnTracked(node) => {
+            let out = blocks(&of_blocks).forward(values(&h));
+            node.finish(tensor(out, dims(&h)))
         }
     }
 }
@@ -357,10 +370,10 @@ impl Backward<Flex, 13> for LayerGradient {
 }
 
 /// Registers the gradients of weights where they are wanted.
-fn register_weights<const N: usize>(
-    nodes: [Option<NodeId>; N],
+fn register_weights(
+    nodes: impl IntoIterator<Item = Option<NodeId>>,
     gradients: impl IntoIterator<Item = Vec<f32>>,
-    weights: &[FlexTensor; N],
+    weights: &[FlexTensor],
     grads: &mut Gradients,
 ) {
     for ((node, gradient), of) in nodes.into_iter().zip(gradients).zip(weights) {
@@ -445,24 +458,25 @@ impl Backward<Flex, 2> for NormGradient {
     }
 }
 
-/// Of a residual block.
+/// Of residual blocks.
 #[derive(Debug)]
-struct BlockGradient;
+struct BlocksGradient;
 
-impl Backward<Flex, 8> for BlockGradient {
-    type State = (FlexTensor, [FlexTensor; 7], Arc<Kept>);
+impl<const N: usize> Backward<Flex, N> for BlocksGradient {
+    type State = (FlexTensor, Vec<FlexTensor>, Arc<Kept>);
 
-    fn backward(self, ops: Ops<Self::State, 8>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dout = whole(grads.consume::<Flex>(&ops.node));
-        let (h, others, kept) = ops.state;
-        let [of_h, of_others @ ..] = ops.parents.map(|node| node.map(|node| node.id));
+        let (h, of_blocks, kept) = ops.state;
+        let mut nodes = ops.parents.into_iter().map(|node| node.map(|node| node.id));
+        let of_h = nodes.next().flatten();
         let kept = Arc::unwrap_or_clone(kept);
-        let (dh, gradient) = block(&others).gradient(values(&h), kept, values(&dout));
+        let (dh, gradients) = blocks(&of_blocks).gradient(values(&h), kept, values(&dout));
         if let Some(node) = of_h {
             grads.register::<Flex>(node, tensor(dh, dims(&h)));
         }
-        let Some(g) = gradient else { return };
-        let gradients = [g.modulation, g.gamma, g.beta, g.w1, g.b1, g.w2, g.b2];
-        register_weights(of_others, gradients, &others, grads);
+        let gradients = (gradients.into_iter())
+            .flat_map(|g| [g.modulation, g.gamma, g.beta, g.w1, g.b1, g.w2, g.b2]);
+        register_weights(nodes, gradients, &of_blocks, grads);
     }
 }

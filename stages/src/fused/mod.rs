@@ -12,6 +12,7 @@ mod layer;
 mod operations;
 pub mod plain;
 mod tangents;
+mod tensors;
 mod transformer;
 mod weights;
 
@@ -24,6 +25,7 @@ pub use latent_align_kernels::RowMap;
 pub use layer::{LayerWeights, LinearWeights, NormWeights, Pass};
 use operations::FusedOperations;
 pub use tangents::{block_tangents, block_trace, modulated_norm_tangents, without_graph};
+use tensors::Tensors;
 pub use transformer::{LayerReader, transformer_layer};
 pub use weights::{BlockWeights, NORM_EPSILON};
 
@@ -127,22 +129,28 @@ pub fn modulated_norm(x: Tensor<2>, modulation: Tensor<2>) -> Tensor<2> {
     ))
 }
 
-/// A residual block, `h + gate * W2 silu(W1 (norm(h) * (1 + scale) + shift))`; `modulation`
-/// [K, 3 width].
-pub fn block(h: Tensor<2>, modulation: Tensor<2>, weights: BlockWeights) -> Tensor<2> {
+/// Residual blocks in a row, each `h + gate * W2 silu(W1 (norm(h) * (1 + scale) + shift))` with its modulation [K, 3
+/// width].
+pub fn blocks(mut h: Tensor<2>, blocks: Vec<(Tensor<2>, BlockWeights)>) -> Tensor<2> {
     if !is_fused(&h) {
-        return plain::block(h, modulation, weights);
+        return (blocks.into_iter()).fold(h, |h, (modulation, weights)| {
+            plain::block(h, modulation, weights)
+        });
     }
-    Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_block(
-        h.into_dispatch(),
-        modulation.into_dispatch(),
-        weights.gamma.into_dispatch(),
-        weights.beta.into_dispatch(),
-        weights.w1.into_dispatch(),
-        weights.b1.into_dispatch(),
-        weights.w2.into_dispatch(),
-        weights.b2.into_dispatch(),
-    ))
+    for blocks in blocks.chunks(gradients::BLOCKS_AT_ONCE) {
+        let tensors = blocks.iter().cloned().flat_map(|(modulation, weights)| {
+            let [gamma, beta, b1, b2] = [weights.gamma, weights.beta, weights.b1, weights.b2];
+            let [gamma, beta, b1, b2] = [gamma, beta, b1, b2].map(Tensor::into_dispatch);
+            let [modulation, w1, w2] =
+                [modulation, weights.w1, weights.w2].map(Tensor::into_dispatch);
+            [modulation, gamma, beta, w1, b1, w2, b2]
+        });
+        h = Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_blocks(
+            h.into_dispatch(),
+            Tensors(tensors.collect()),
+        ));
+    }
+    h
 }
 
 #[cfg(test)]
@@ -431,25 +439,40 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_residual_block_has_the_gradients_of_autodiff() {
+    /// Compares blocks over (N - 1) / 7 blocks with plain operations.
+    fn check_blocks<const N: usize>(groups: usize, rows: usize, width: usize) {
         let device = Device::flex().autodiff();
+        let inputs: [Tensor<2>; N] = std::array::from_fn(|i| {
+            let two = |dims: [usize; 2]| draw::<2>(&i.to_string(), dims, &device);
+            match i.checked_sub(1).map(|i| i % 7) {
+                None => two([groups * rows, width]),
+                Some(0) => two([groups, 3 * width]),
+                Some(3 | 5) => two([width, width]).mul_scalar(0.1),
+                Some(_) => two([1, width]),
+            }
+        });
+        fn of_blocks(all: &[Tensor<2>]) -> Vec<(Tensor<2>, BlockWeights)> {
+            let (of_blocks, _) = all.as_chunks::<7>();
+            let block = |[m, rest @ ..]: [Tensor<2>; 7]| (m, weights(rest));
+            of_blocks.iter().cloned().map(block).collect()
+        }
+        check(
+            inputs,
+            |all| blocks(all[0].clone(), of_blocks(&all[1..])),
+            |all| {
+                let h = all[0].clone();
+                let of_blocks = of_blocks(&all[1..]).into_iter();
+                of_blocks.fold(h, |h, (m, weights)| plain::block(h, m, weights))
+            },
+        );
+    }
+
+    /// Red where blocks are in another order, or a gradient is of another block: of one, and of nine in two nodes.
+    #[test]
+    fn residual_blocks_have_the_gradients_of_autodiff() {
         for (groups, rows, width) in [(1, 300, 24), (8, 5, 33), (7, 1, 64), (3, 100, 40)] {
-            let inputs = [
-                draw("h", [groups * rows, width], &device),
-                draw("m", [groups, 3 * width], &device),
-                draw("gamma", [1, width], &device),
-                draw("beta", [1, width], &device),
-                draw("w1", [width, width], &device),
-                draw("b1", [1, width], &device),
-                draw("w2", [width, width], &device),
-                draw("b2", [1, width], &device),
-            ];
-            check(
-                inputs,
-                |[h, m, rest @ ..]| block(h, m, weights(rest)),
-                |[h, m, rest @ ..]| plain::block(h, m, weights(rest)),
-            );
+            check_blocks::<8>(groups, rows, width);
+            check_blocks::<64>(groups, rows, width);
         }
     }
 
@@ -536,7 +559,7 @@ mod tests {
             [draw("h", [groups * rows, width], &device)],
             |[h]| {
                 let (m, weights) = all(DType::F32);
-                block(h, m, weights)
+                blocks(h, vec![(m, weights)])
             },
             |[h]| {
                 let (m, weights) = all(DType::F64);

@@ -2,13 +2,14 @@
 
 use super::flex::{dims, tensor, values, whole};
 use super::layer::{LayerTensors, Pass, layer};
+use super::tensors::Tensors;
 use super::weights::NORM_EPSILON;
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Flex, backend_extension};
 use latent_align_kernels::{
-    Block, LayerNorm, Lstm, LstmKept, Matrix, Moments, RowMap, bernoulli, gated, layer_norm,
-    product_bias_silu, product_plus_bias, silu,
+    Block, Blocks, LayerNorm, Lstm, LstmKept, Matrix, Moments, RowMap, bernoulli, gated,
+    layer_norm, product_bias_silu, product_plus_bias, silu,
 };
 use std::sync::Arc;
 
@@ -65,17 +66,10 @@ pub trait FusedOperations: Backend {
         modulation: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
-    /// A residual block.
-    #[allow(clippy::too_many_arguments)] // tensors that may each have a graph
-    fn fused_block(
+    /// Residual blocks, with modulation, gamma, beta, w1, b1, w2 and b2 of each.
+    fn fused_blocks(
         h: FloatTensor<Self>,
-        modulation: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        w1: FloatTensor<Self>,
-        b1: FloatTensor<Self>,
-        w2: FloatTensor<Self>,
-        b2: FloatTensor<Self>,
+        #[extension_type] of_blocks: Tensors<Self>,
     ) -> FloatTensor<Self>;
 }
 
@@ -135,19 +129,10 @@ impl FusedOperations for Flex {
         normed(&x, &modulation).0
     }
 
-    fn fused_block(
-        h: FlexTensor,
-        modulation: FlexTensor,
-        gamma: FlexTensor,
-        beta: FlexTensor,
-        w1: FlexTensor,
-        b1: FlexTensor,
-        w2: FlexTensor,
-        b2: FlexTensor,
-    ) -> FlexTensor {
+    fn fused_blocks(h: FlexTensor, of_blocks: Tensors<Self>) -> FlexTensor {
         let h = whole(h);
-        let others = [modulation, gamma, beta, w1, b1, w2, b2].map(whole);
-        tensor(block(&others).forward(values(&h)), dims(&h))
+        let of_blocks: Vec<_> = of_blocks.0.into_iter().map(whole).collect();
+        tensor(blocks(&of_blocks).forward(values(&h)), dims(&h))
     }
 }
 
@@ -210,8 +195,17 @@ pub(super) fn normed(x: &FlexTensor, modulation: &FlexTensor) -> (FlexTensor, Ve
     (tensor(out, dims(x)), moments)
 }
 
+/// Blocks from modulation, gamma, beta, w1, b1, w2, b2 of each.
+pub(super) fn blocks(tensors: &[FlexTensor]) -> Blocks<'_> {
+    let (of_blocks, _) = tensors.as_chunks::<OF_BLOCK>();
+    Blocks::new(of_blocks.iter().map(block).collect())
+}
+
+/// The number of tensors of a block.
+pub(super) const OF_BLOCK: usize = 7;
+
 /// A block from modulation, gamma, beta, w1, b1, w2, b2.
-pub(super) fn block(tensors: &[FlexTensor; 7]) -> Block<'_> {
+pub(super) fn block(tensors: &[FlexTensor; OF_BLOCK]) -> Block<'_> {
     let [modulation, gamma, beta, w1, b1, w2, b2] = tensors.each_ref().map(values);
     Block {
         gamma,

@@ -146,7 +146,7 @@ pub fn modulated_norm(x: Tensor<2>, modulation: Tensor<2>) -> Tensor<2> {
     modulate(standardise(x).0, shift, scale)
 }
 
-/// As [`super::block`].
+/// A block of [`super::blocks`].
 pub fn block(h: Tensor<2>, modulation: Tensor<2>, weights: BlockWeights) -> Tensor<2> {
     block_by(h, modulation, weights, linear)
 }

@@ -19,7 +19,7 @@ fn by_kernels(x: &Tensor<2>, modulation: &Tensor<2>) -> bool {
     modulation.dims()[0] == 1 && without_graph(x)
 }
 
-/// A [`super::block`] with `modulation` [1, 3 width] for all points or [n, 3 width] for each, applied to h and its
+/// One of [`super::blocks`] with `modulation` [1, 3 width] for all points or [n, 3 width] for each, applied to h and its
 /// `tangents` [n, k, width] (or [1, k, width] if they are the same at every point): its output and the output's
 /// tangents [n, k, width].
 pub fn block_tangents(

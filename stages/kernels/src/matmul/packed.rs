@@ -23,29 +23,53 @@ pub(crate) struct Packed<T = f32> {
 
 impl<T: Number> Packed<T> {
     pub(crate) fn new<R: Right<T>>(matrix: R) -> Self {
-        let (rows, columns) = (matrix.rows(), matrix.columns());
+        let mut packed = Self::all(&[matrix]);
+        packed.pop().expect("of one")
+    }
+
+    /// Packs matrices of one shape.
+    pub(crate) fn all<R: Right<T>>(matrices: &[R]) -> Vec<Self> {
+        let Some(first) = matrices.first() else {
+            return Vec::new();
+        };
+        let (rows, columns) = (first.rows(), first.columns());
         let panel = T::panel();
-        let mut values = Box::new_uninit_slice(rows * columns.next_multiple_of(panel));
-        let room = Shared::new(&mut values);
+        let size = rows * columns.next_multiple_of(panel);
+        let mut values: Vec<_> = matrices
+            .iter()
+            .map(|_| Box::new_uninit_slice(size))
+            .collect();
+        let rooms: Vec<_> = values
+            .iter_mut()
+            .map(|values| Shared::new(values))
+            .collect();
         let [across, down] = [
             columns.div_ceil(PANELS * panel),
             rows.div_ceil(ROWS_OF_PANELS),
         ];
-        Numbers(across * down).for_each(|task| {
+        let each = across * down;
+        Numbers(matrices.len() * each).for_each(|task| {
+            let (number, task) = (task / each, task % each);
+            assert_eq!(
+                (matrices[number].rows(), matrices[number].columns()),
+                (rows, columns)
+            );
             let (column, row) = (task / down * PANELS * panel, task % down * ROWS_OF_PANELS);
             on_kernel(Pack {
-                matrix,
+                matrix: matrices[number],
                 row,
                 column,
-                room,
+                room: rooms[number],
             });
         });
-        Self {
-            // SAFETY: the tasks cover all panels.
-            values: unsafe { values.assume_init() },
-            rows,
-            columns,
-        }
+        (values.into_iter())
+            .map(|values| Self {
+                // SAFETY: the tasks cover all panels.
+                values: unsafe { values.assume_init() },
+                rows,
+                columns,
+            })
+            .collect()
     }
 }
 

@@ -185,21 +185,6 @@ impl Block {
             b2: bias(&self.fc2),
         }
     }
-
-    /// `h` [K * m, width], `modulation` [K, 3 width] -> [K * m, width].
-    fn forward(
-        &self,
-        h: Tensor<2>,
-        modulation: Tensor<2>,
-        precision: MatmulPrecision,
-    ) -> Tensor<2> {
-        match precision {
-            MatmulPrecision::F32 => fused::block(h, modulation, self.weights()),
-            MatmulPrecision::Bf16 => {
-                plain::block_by(h, modulation, self.weights(), plain::linear_bf16)
-            }
-        }
-    }
 }
 
 impl Output {
@@ -332,10 +317,15 @@ impl VelocityNetwork {
     /// The velocity at `x` [K, m, d], each group with its own modulation.
     pub(super) fn modulated(&self, x: Tensor<3>, modulations: Modulations) -> Tensor<3> {
         let [groups, points, d] = x.dims();
-        let mut h = fused::linear_layer(&self.input, x.reshape([groups * points, d]));
-        for (block, modulation) in self.blocks.iter().zip(modulations.blocks) {
-            h = block.forward(h, modulation, self.precision);
-        }
+        let h = fused::linear_layer(&self.input, x.reshape([groups * points, d]));
+        let blocks = self.blocks.iter().map(Block::weights);
+        let blocks = modulations.blocks.into_iter().zip(blocks);
+        let h = match self.precision {
+            MatmulPrecision::F32 => fused::blocks(h, blocks.collect()),
+            MatmulPrecision::Bf16 => blocks.fold(h, |h, (modulation, weights)| {
+                plain::block_by(h, modulation, weights, plain::linear_bf16)
+            }),
+        };
         self.output
             .read(h, modulations.output)
             .reshape([groups, points, d])
