@@ -57,7 +57,9 @@ pub use logistic::{
     bernoulli, bernoulli_by_data, bernoulli_by_logit, gated, gated_by_gate, gated_by_value,
 };
 pub use lstm::{Lstm, LstmGradient, LstmKept};
-pub use matmul::{Matrix, Onto, product, product_bias_silu, product_plus_bias};
+pub use matmul::{
+    LinearGradient, Matrix, Onto, linear_gradient, product, product_bias_silu, product_plus_bias,
+};
 pub use row_map::RowMap;
 pub use segments::sum_of_rows;
 pub use slope::slope_gradient;

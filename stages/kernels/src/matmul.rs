@@ -13,11 +13,13 @@ mod dispatch;
 mod epilogue;
 mod kernel;
 mod left;
+mod linear;
 mod matrix;
 mod number;
 mod packed;
 mod place;
 mod portable;
+mod product;
 #[cfg(target_arch = "x86_64")]
 mod registers;
 mod right;
@@ -27,16 +29,17 @@ use crate::fresh::Fresh;
 use crate::parallel::*;
 use crate::shared::Shared;
 pub(crate) use block::Target;
-use block::{Block, Finished};
 pub(crate) use dispatch::on_kernel;
 pub(crate) use epilogue::{AddBias, BiasSilu, Epilogue, Plain};
 pub use kernel::Onto;
 pub(crate) use kernel::{Kernel, OnKernel, Strided};
 pub(crate) use left::{Left, Part};
+pub use linear::{LinearGradient, linear_gradient};
 pub use matrix::Matrix;
 pub(crate) use number::Number;
 pub(crate) use packed::Packed;
 pub(crate) use place::{InOrder, Place, Run};
+use product::Product;
 pub(crate) use right::Right;
 use std::mem::MaybeUninit;
 
@@ -133,7 +136,6 @@ pub(crate) fn fill_parts<T: Number, L: Left<T>, R: Right<T>, P: Place, E: Epilog
     target: Target<T, P>,
     epilogue: &E,
 ) {
-    let panel = T::panel();
     let (rows, depth, columns) = (a.rows(), a.columns(), b.columns());
     assert_eq!(depth, b.rows(), "inner dimensions differ");
     if rows == 0 || columns == 0 {
@@ -154,40 +156,11 @@ pub(crate) fn fill_parts<T: Number, L: Left<T>, R: Right<T>, P: Place, E: Epilog
         });
         return;
     }
-    let row_blocks = rows.div_ceil(ROWS);
-    if R::PACK_FIRST && row_blocks > 1 {
-        return fill_parts(a, &Packed::new(b), parts, target, epilogue);
+    if R::PACK_FIRST && rows > ROWS {
+        let b = Packed::new(b);
+        return together(&[&Product::new(a, &b, parts, target, epilogue)]);
     }
-    let panels = columns.div_ceil(panel);
-    // enough tasks for all threads, each as wide as possible
-    let tasks = match threads() {
-        1 => 1,
-        threads => 2 * threads,
-    };
-    let groups = tasks.div_ceil(parts * row_blocks).min(panels);
-    let group = panels.div_ceil(groups) * panel;
-    Numbers(parts * row_blocks * groups).for_each(|task| {
-        let (part, task) = (task / (row_blocks * groups), task % (row_blocks * groups));
-        let first_row = task / groups * ROWS;
-        // a group further right has more rows if only the upper part is computed
-        let first_column = (groups - 1 - task % groups) * group;
-        let block = Block {
-            a,
-            b,
-            rows: first_row..(first_row + ROWS).min(rows),
-            columns: first_column.min(columns)..(first_column + group).min(columns),
-            depth: part * depth / parts..(part + 1) * depth / parts,
-            target,
-            offset: part * rows * target.stride,
-        };
-        T::with_scratch(|scratch| {
-            on_kernel(Finished {
-                block,
-                epilogue,
-                scratch,
-            })
-        });
-    });
+    together(&[&Product::new(a, b, parts, target, epilogue)]);
 }
 
 #[cfg(test)]

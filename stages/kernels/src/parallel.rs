@@ -74,6 +74,28 @@ impl<T: Tasks, R, F: Fn(T::Item) -> R + Sync> Tasks for Map<T, F> {
     }
 }
 
+/// Work in tasks that can be done beside others.
+pub(crate) trait Job: Sync {
+    /// The number of tasks.
+    fn count(&self) -> usize;
+
+    /// Does a task. Each is done once.
+    fn run(&self, task: usize);
+}
+
+/// Does all tasks of all `jobs`, in parallel.
+pub(crate) fn together(jobs: &[&dyn Job]) {
+    let count = jobs.iter().map(|job| job.count()).sum();
+    Numbers(count).for_each(|mut task| {
+        for job in jobs {
+            match task.checked_sub(job.count()) {
+                None => return job.run(task),
+                Some(later) => task = later,
+            }
+        }
+    });
+}
+
 /// The numbers below this one.
 pub(crate) struct Numbers(pub(crate) usize);
 

@@ -108,19 +108,55 @@ for_each_level! {
 
 /// The sum of the rows of `x` [rows, columns], by segments.
 pub fn sum_of_rows(x: &[f32], columns: usize) -> Vec<f32> {
-    let segments: Vec<Vec<f32>> = x
-        .par_chunks((SEGMENT * columns).max(1))
-        .map(|rows| {
-            let mut sums = vec![0.0; columns];
-            for row in rows.chunks_exact(columns) {
-                add_row(row, &mut sums);
-            }
-            sums
-        })
-        .collect();
-    let mut total = vec![0.0; columns];
-    for sums in segments {
-        add_row(&sums, &mut total);
+    let mut sums = RowSums::room(x, columns);
+    together(&[&RowSums::new(x, columns, &mut sums)]);
+    RowSums::total(&sums, columns)
+}
+
+/// Sums of the rows of each segment of `x` [rows, columns].
+pub(crate) struct RowSums<'a> {
+    x: &'a [f32],
+    columns: usize,
+    /// [segments, columns]
+    sums: Shared<'a>,
+}
+
+impl<'a> RowSums<'a> {
+    /// Zeros for the sums.
+    pub(crate) fn room(x: &[f32], columns: usize) -> Vec<f32> {
+        vec![0.0; x.len().div_ceil((SEGMENT * columns).max(1)) * columns]
     }
-    total
+
+    /// Adds to `sums`, from [`Self::room`].
+    pub(crate) fn new(x: &'a [f32], columns: usize, sums: &'a mut [f32]) -> Self {
+        Self {
+            x,
+            columns,
+            sums: Shared::new(sums),
+        }
+    }
+
+    /// The sum of all rows.
+    pub(crate) fn total(sums: &[f32], columns: usize) -> Vec<f32> {
+        let mut total = vec![0.0; columns];
+        for sums in sums.chunks_exact(columns.max(1)) {
+            add_row(sums, &mut total);
+        }
+        total
+    }
+}
+
+impl Job for RowSums<'_> {
+    fn count(&self) -> usize {
+        self.x.len().div_ceil((SEGMENT * self.columns).max(1))
+    }
+
+    fn run(&self, task: usize) {
+        let size = SEGMENT * self.columns;
+        let rows = &self.x[task * size..self.x.len().min((task + 1) * size)];
+        // SAFETY: each task has the sums of its segment.
+        let sums = unsafe { self.sums.part(task * self.columns, self.columns) };
+        rows.chunks_exact(self.columns)
+            .for_each(|row| add_row(row, sums));
+    }
 }

@@ -16,8 +16,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 use latent_align_kernels::{
     Keep, Kept, LayerKept, LstmKept, Matrix, Moments, RowMap, bernoulli_by_data,
-    bernoulli_by_logit, gated_by_gate, gated_by_value, layer_norm_gradient, product, side_by_side,
-    silu_gradient, slope_gradient, sum_of_rows,
+    bernoulli_by_logit, gated_by_gate, gated_by_value, layer_norm_gradient, linear_gradient,
+    side_by_side, silu_gradient, slope_gradient,
 };
 use std::sync::Arc;
 
@@ -216,12 +216,8 @@ impl Backward<Flex, 3> for LinearGradient {
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dout = whole(grads.consume::<Flex>(&ops.node));
         let (x, weight) = ops.state;
-        let bias = ops.parents[2].is_some().then(|| {
-            let [_, columns] = dims(&dout);
-            sum_of_rows(values(&dout), columns)
-        });
         let parents = ops.parents.map(|node| node.map(|node| node.id));
-        register_linear(parents, &x, &weight, matrix(&dout), bias, grads);
+        register_linear(parents, &x, &weight, matrix(&dout), None, grads);
     }
 }
 
@@ -244,26 +240,28 @@ impl Backward<Flex, 3> for LinearSiluGradient {
     }
 }
 
-/// Registers the gradients of a linear layer whose output has the gradient `dout`.
+/// Registers the gradients of a linear layer whose output has the gradient `dout`, with that of the bias if it is known.
 fn register_linear(
-    [of_x, of_weight, of_bias]: [Option<NodeId>; 3],
+    nodes: [Option<NodeId>; 3],
     x: &FlexTensor,
     weight: &FlexTensor,
     dout: Matrix,
     bias: Option<Vec<f32>>,
     grads: &mut Gradients,
 ) {
-    if let Some(node) = of_x {
-        let dx = product(dout, matrix(weight).transposed());
-        grads.register::<Flex>(node, tensor(dx, dims(x)));
-    }
-    if let Some(node) = of_weight {
-        let dw = product(matrix(x).transposed(), dout);
-        grads.register::<Flex>(node, tensor(dw, dims(weight)));
-    }
-    if let Some((node, bias)) = of_bias.zip(bias) {
-        let columns = bias.len();
-        grads.register::<Flex>(node, tensor(bias, [columns]));
+    let mut wanted = nodes.map(|node| node.is_some());
+    wanted[2] &= bias.is_none();
+    let found = linear_gradient(matrix(x), matrix(weight), dout, wanted);
+    let gradients = [found.x, found.weight, bias.or(found.bias)];
+    let shapes = [
+        x.layout().shape().clone(),
+        weight.layout().shape().clone(),
+        [dout.columns()].into(),
+    ];
+    for (node, (gradient, shape)) in nodes.into_iter().zip(gradients.into_iter().zip(shapes)) {
+        if let Some((node, gradient)) = node.zip(gradient) {
+            grads.register::<Flex>(node, tensor(gradient, shape));
+        }
     }
 }
 

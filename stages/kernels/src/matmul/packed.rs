@@ -27,49 +27,56 @@ impl<T: Number> Packed<T> {
         packed.pop().expect("of one")
     }
 
-    /// Packs matrices of one shape.
+    /// Packs matrices beside each other.
     pub(crate) fn all<R: Right<T>>(matrices: &[R]) -> Vec<Self> {
-        let Some(first) = matrices.first() else {
-            return Vec::new();
-        };
-        let (rows, columns) = (first.rows(), first.columns());
-        let panel = T::panel();
-        let size = rows * columns.next_multiple_of(panel);
-        let mut values: Vec<_> = matrices
-            .iter()
-            .map(|_| Box::new_uninit_slice(size))
+        let size = |matrix: &R| matrix.rows() * matrix.columns().next_multiple_of(T::panel());
+        let mut values: Vec<_> = (matrices.iter())
+            .map(|matrix| Box::new_uninit_slice(size(matrix)))
             .collect();
-        let rooms: Vec<_> = values
-            .iter_mut()
-            .map(|values| Shared::new(values))
+        let jobs: Vec<_> = (matrices.iter().zip(&mut values))
+            .map(|(matrix, values)| Packing {
+                matrix: *matrix,
+                room: Shared::new(values),
+            })
             .collect();
-        let [across, down] = [
-            columns.div_ceil(PANELS * panel),
-            rows.div_ceil(ROWS_OF_PANELS),
-        ];
-        let each = across * down;
-        Numbers(matrices.len() * each).for_each(|task| {
-            let (number, task) = (task / each, task % each);
-            assert_eq!(
-                (matrices[number].rows(), matrices[number].columns()),
-                (rows, columns)
-            );
-            let (column, row) = (task / down * PANELS * panel, task % down * ROWS_OF_PANELS);
-            on_kernel(Pack {
-                matrix: matrices[number],
-                row,
-                column,
-                room: rooms[number],
-            });
-        });
-        (values.into_iter())
-            .map(|values| Self {
+        together(&jobs.iter().map(|job| job as &dyn Job).collect::<Vec<_>>());
+        (matrices.iter().zip(values))
+            .map(|(matrix, values)| Self {
                 // SAFETY: the tasks cover all panels.
                 values: unsafe { values.assume_init() },
-                rows,
-                columns,
+                rows: matrix.rows(),
+                columns: matrix.columns(),
             })
             .collect()
+    }
+}
+
+/// Packs a matrix to `room`.
+struct Packing<'a, T, R> {
+    matrix: R,
+    room: Shared<'a, MaybeUninit<T>>,
+}
+
+impl<T: Number, R: Right<T>> Packing<'_, T, R> {
+    /// Tasks down the matrix.
+    fn down(&self) -> usize {
+        self.matrix.rows().div_ceil(ROWS_OF_PANELS)
+    }
+}
+
+impl<T: Number, R: Right<T>> Job for Packing<'_, T, R> {
+    fn count(&self) -> usize {
+        self.down() * self.matrix.columns().div_ceil(PANELS * T::panel())
+    }
+
+    fn run(&self, task: usize) {
+        let down = self.down();
+        on_kernel(Pack {
+            matrix: self.matrix,
+            row: task % down * ROWS_OF_PANELS,
+            column: task / down * PANELS * T::panel(),
+            room: self.room,
+        });
     }
 }
 
