@@ -1,7 +1,7 @@
 //! Operations on tensors with a graph: each is one node with a hand-written gradient.
 
 use super::flex::{dims, tensor, values, whole};
-use super::layer::{LayerTensors, Pass, layer};
+use super::layer::{Pass, layer};
 use super::operations::{
     FusedOperations, OF_BLOCK, blocks, linear_silu, lstm, lstm_states, matrix, norm, normed,
 };
@@ -76,11 +76,12 @@ impl<C: CheckpointStrategy> FusedOperations for Autodiff<Flex, C> {
         )
     }
 
-    fn fused_transformer_layer(h: Node, weights: LayerTensors<Self>, pass: Arc<Pass>) -> Node {
-        let ((h, h_node), weights) = (h.into_parts(), weights.all().map(|of| of.into_parts()));
+    fn fused_transformer_layer(h: Node, weights: Tensors<Self>, pass: Arc<Pass>) -> Node {
+        let (h, of_h) = h.into_parts();
         let h = whole(h);
-        let mut nodes = vec![h_node];
-        let weights = weights.map(|(weight, node)| {
+        let mut nodes = vec![of_h];
+        let weights: [FlexTensor; 12] = weights.array().map(|weight| {
+            let (weight, node) = weight.into_parts();
             nodes.push(node);
             whole(weight)
         });

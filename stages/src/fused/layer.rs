@@ -3,8 +3,6 @@
 use super::flex::values;
 use super::weights::NORM_EPSILON;
 use burn::backend::flex::FlexTensor;
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Dispatch, ExtensionType};
 use burn::tensor::Tensor;
 use latent_align_kernels::{self as kernels, Attention, Rotation};
 
@@ -48,92 +46,40 @@ pub struct Pass {
     pub dropout: Option<[Vec<f32>; 2]>,
 }
 
-/// The tensors of [`LayerWeights`], of which each may have a graph.
-#[derive(ExtensionType)]
-pub struct LayerTensors<B: Backend> {
-    gamma1: FloatTensor<B>,
-    beta1: FloatTensor<B>,
-    qkv: FloatTensor<B>,
-    qkv_bias: FloatTensor<B>,
-    projection: FloatTensor<B>,
-    projection_bias: FloatTensor<B>,
-    gamma2: FloatTensor<B>,
-    beta2: FloatTensor<B>,
-    fc1: FloatTensor<B>,
-    fc1_bias: FloatTensor<B>,
-    fc2: FloatTensor<B>,
-    fc2_bias: FloatTensor<B>,
-}
-
-impl<B: Backend> LayerTensors<B> {
-    /// In the order of [`kernels::LayerGradient`].
-    pub(super) fn all(self) -> [FloatTensor<B>; 12] {
+impl LayerWeights {
+    /// What `vector` or `matrix` makes of each, in the order of [`kernels::LayerGradient`].
+    pub(super) fn each<T>(
+        self,
+        vector: impl Fn(Tensor<1>) -> T,
+        matrix: impl Fn(Tensor<2>) -> T,
+    ) -> [T; 12] {
+        let norm = |norm: NormWeights| [norm.gamma, norm.beta].map(&vector);
+        let linear = |linear: LinearWeights| [matrix(linear.weight), vector(linear.bias)];
+        let [[g1, b1], [g2, b2]] = [self.norm1, self.norm2].map(norm);
+        let [[qkv, b_qkv], [out, b_out], [fc1, b_fc1], [fc2, b_fc2]] =
+            [self.qkv, self.projection, self.fc1, self.fc2].map(linear);
         [
-            self.gamma1,
-            self.beta1,
-            self.qkv,
-            self.qkv_bias,
-            self.projection,
-            self.projection_bias,
-            self.gamma2,
-            self.beta2,
-            self.fc1,
-            self.fc1_bias,
-            self.fc2,
-            self.fc2_bias,
+            g1, b1, qkv, b_qkv, out, b_out, g2, b2, fc1, b_fc1, fc2, b_fc2,
         ]
     }
 }
 
-impl LayerWeights {
-    pub(super) fn into_dispatch(self) -> LayerTensors<Dispatch> {
-        LayerTensors {
-            gamma1: self.norm1.gamma.into_dispatch(),
-            beta1: self.norm1.beta.into_dispatch(),
-            qkv: self.qkv.weight.into_dispatch(),
-            qkv_bias: self.qkv.bias.into_dispatch(),
-            projection: self.projection.weight.into_dispatch(),
-            projection_bias: self.projection.bias.into_dispatch(),
-            gamma2: self.norm2.gamma.into_dispatch(),
-            beta2: self.norm2.beta.into_dispatch(),
-            fc1: self.fc1.weight.into_dispatch(),
-            fc1_bias: self.fc1.bias.into_dispatch(),
-            fc2: self.fc2.weight.into_dispatch(),
-            fc2_bias: self.fc2.bias.into_dispatch(),
-        }
-    }
-}
-
-/// A layer of `pass` with `weights` in the order of [`LayerTensors::all`].
+/// A layer of `pass` with `weights` in the order of [`LayerWeights::each`].
 pub(super) fn layer<'a>(
     weights: &'a [FlexTensor; 12],
     pass: &'a Pass,
 ) -> kernels::TransformerLayer<'a> {
     let weights = weights.each_ref().map(values);
-    let norm = |i: usize| kernels::Norm {
-        gamma: weights[i],
-        beta: weights[i + 1],
+    let attention = Attention {
+        tokens: pass.tokens,
+        heads: pass.heads,
+        head_width: weights[0].len() / pass.heads,
+        temperature: pass.temperature as f32,
     };
-    let linear = |i: usize| kernels::Linear {
-        weight: weights[i],
-        bias: weights[i + 1],
-    };
-    let channels = weights[0].len();
+    let layer = kernels::TransformerLayer::new(weights, attention, NORM_EPSILON as f32);
     kernels::TransformerLayer {
-        norm1: norm(0),
-        qkv: linear(2),
-        projection: linear(4),
-        norm2: norm(6),
-        fc1: linear(8),
-        fc2: linear(10),
-        attention: Attention {
-            tokens: pass.tokens,
-            heads: pass.heads,
-            head_width: channels / pass.heads,
-            temperature: pass.temperature as f32,
-        },
         rotation: (pass.rotation.as_ref()).map(|[cosines, sines]| Rotation { cosines, sines }),
         dropout: (pass.dropout.as_ref()).map(|masks| masks.each_ref().map(Vec::as_slice)),
-        epsilon: NORM_EPSILON as f32,
+        ..layer
     }
 }

@@ -1,7 +1,7 @@
 //! The operations that Burn dispatches: forward passes on CPU tensors.
 
 use super::flex::{dims, tensor, values, whole};
-use super::layer::{LayerTensors, Pass, layer};
+use super::layer::{Pass, layer};
 use super::tensors::Tensors;
 use super::weights::NORM_EPSILON;
 use burn::backend::flex::FlexTensor;
@@ -42,7 +42,7 @@ pub trait FusedOperations: Backend {
     /// A transformer layer.
     fn fused_transformer_layer(
         h: FloatTensor<Self>,
-        #[extension_type] weights: LayerTensors<Self>,
+        #[extension_type] weights: Tensors<Self>,
         pass: Arc<Pass>,
     ) -> FloatTensor<Self>;
 
@@ -102,10 +102,10 @@ impl FusedOperations for Flex {
 
     fn fused_transformer_layer(
         h: FlexTensor,
-        weights: LayerTensors<Self>,
+        weights: Tensors<Self>,
         pass: Arc<Pass>,
     ) -> FlexTensor {
-        let (h, weights) = (whole(h), weights.all().map(whole));
+        let (h, weights) = (whole(h), weights.array().map(whole));
         tensor(layer(&weights, &pass).forward(values(&h)), dims(&h))
     }
 

@@ -9,6 +9,15 @@ use burn::backend::{
 /// Tensors, of which each may have a graph.
 pub struct Tensors<B: Backend>(pub(super) Vec<FloatTensor<B>>);
 
+impl<B: Backend> Tensors<B> {
+    /// # Panics
+    /// If there are not N.
+    pub(super) fn array<const N: usize>(self) -> [FloatTensor<B>; N] {
+        let all = self.0.try_into().ok();
+        all.expect("as many tensors as the operation has")
+    }
+}
+
 impl<B: Backend> ExtensionType<B> for Tensors<B> {
     type Target = Tensors<Dispatch>;
 

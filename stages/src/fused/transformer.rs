@@ -1,8 +1,9 @@
 //! A causal transformer layer as one operation.
 
 use super::flex::{dims, primitive, tensor, values, whole};
-use super::layer::{LayerWeights, LinearWeights, NormWeights, Pass, layer};
+use super::layer::{LayerWeights, Pass, layer};
 use super::operations::FusedOperations;
+use super::tensors::Tensors;
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Dispatch, Flex};
 use burn::tensor::Tensor;
@@ -21,7 +22,11 @@ use std::sync::Arc;
 pub fn transformer_layer(h: Tensor<2>, weights: LayerWeights, pass: Pass) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_transformer_layer(
         h.into_dispatch(),
-        weights.into_dispatch(),
+        Tensors(
+            weights
+                .each(Tensor::into_dispatch, Tensor::into_dispatch)
+                .into(),
+        ),
         Arc::new(pass),
     ))
 }
@@ -36,20 +41,7 @@ pub struct LayerReader {
 impl LayerReader {
     /// A reader of `points` that have no tokens yet; tokens come in passes like `pass`.
     pub fn new(weights: LayerWeights, points: usize, pass: &Pass) -> Self {
-        let LayerWeights {
-            norm1,
-            qkv,
-            projection,
-            norm2,
-            fc1,
-            fc2,
-        } = weights;
-        let norm = |norm: NormWeights| [primitive(norm.gamma), primitive(norm.beta)];
-        let linear = |of: LinearWeights| [primitive(of.weight), primitive(of.bias)];
-        let ([g1, b1], [g2, b2]) = (norm(norm1), norm(norm2));
-        let [[qkv, bq], [projection, bp], [fc1, bf1], [fc2, bf2]] =
-            [qkv, projection, fc1, fc2].map(linear);
-        let weights = [g1, b1, qkv, bq, projection, bp, g2, b2, fc1, bf1, fc2, bf2].map(whole);
+        let weights = weights.each(primitive, primitive).map(whole);
         let cached = CachedLayer::new(&layer(&weights, pass), points);
         Self { weights, cached }
     }

@@ -62,6 +62,31 @@ pub struct LayerKept {
 pub(super) struct PackedLayer(pub(super) [Packed; 4]);
 
 impl<'a> TransformerLayer<'a> {
+    /// A layer with weights in the order of [`LayerGradient`](super::gradient::LayerGradient), without rotation or
+    /// dropout.
+    pub fn new(weights: [&'a [f32]; 12], attention: Attention, epsilon: f32) -> Self {
+        let norm = |i: usize| Norm {
+            gamma: weights[i],
+            beta: weights[i + 1],
+        };
+        let linear = |i: usize| Linear {
+            weight: weights[i],
+            bias: weights[i + 1],
+        };
+        Self {
+            norm1: norm(0),
+            qkv: linear(2),
+            projection: linear(4),
+            norm2: norm(6),
+            fc1: linear(8),
+            fc2: linear(10),
+            attention,
+            rotation: None,
+            dropout: None,
+            epsilon,
+        }
+    }
+
     /// C.
     pub(super) fn channels(&self) -> usize {
         self.norm1.gamma.len()

@@ -1,37 +1,19 @@
 //! Parts and lanes; values and gradients are checked against Burn's autodiff beside the operations that use this.
 
-use super::layer::{Linear, Norm, TransformerLayer};
+use super::layer::TransformerLayer;
 use super::rotation::Rotation;
 use crate::attention::Attention;
 use crate::tests::numbers;
 
 /// A layer's weights, over 4 channels and 6 inside, and the attention over points of `tokens`.
 fn layer(weights: &[Vec<f32>; 12], tokens: usize) -> TransformerLayer<'_> {
-    let norm = |i: usize| Norm {
-        gamma: &weights[i],
-        beta: &weights[i + 1],
+    let attention = Attention {
+        tokens,
+        heads: 1,
+        head_width: 4,
+        temperature: 1.0,
     };
-    let linear = |i: usize| Linear {
-        weight: &weights[i],
-        bias: &weights[i + 1],
-    };
-    TransformerLayer {
-        norm1: norm(0),
-        qkv: linear(2),
-        projection: linear(4),
-        norm2: norm(6),
-        fc1: linear(8),
-        fc2: linear(10),
-        attention: Attention {
-            tokens,
-            heads: 1,
-            head_width: 4,
-            temperature: 1.0,
-        },
-        rotation: None,
-        dropout: None,
-        epsilon: 1e-6,
-    }
+    TransformerLayer::new(weights.each_ref().map(Vec::as_slice), attention, 1e-6)
 }
 
 fn weights() -> [Vec<f32>; 12] {
