@@ -6,7 +6,6 @@
 use crate::gate::Gate;
 use crate::layer_norm::LayerNorm;
 use crate::matmul::{Epilogue, Matrix};
-use crate::parallel::ROWS;
 use crate::shared::Shared;
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -136,14 +135,12 @@ impl Epilogue for Gated<'_> {
     }
 }
 
-/// Multiplies by the `slope` [points, width] of a row's point, and sums blocks of [`ROWS`] rows into
-/// `sums` [blocks, width].
+/// Multiplies by the `slope` [points, width] of a row's point.
 pub(crate) struct TimesSlope<'a> {
     pub(crate) slope: &'a [f32],
     pub(crate) width: usize,
     /// Greater than 1 if tangents are computed along with the points.
     pub(crate) rows_per_point: usize,
-    pub(crate) sums: Option<Shared<'a>>,
 }
 
 impl Epilogue for TimesSlope<'_> {
@@ -153,13 +150,6 @@ impl Epilogue for TimesSlope<'_> {
         let slope = &self.slope[row / self.rows_per_point * self.width + column..][..count];
         for i in 0..count {
             values[i] *= slope[i];
-        }
-        if let Some(sums) = &self.sums {
-            // SAFETY: these columns of a block of rows belong to one thread.
-            let sums = unsafe { sums.part(row / ROWS * self.width + column, count) };
-            for i in 0..count {
-                sums[i] += values[i];
-            }
         }
     }
 }

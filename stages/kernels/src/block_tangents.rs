@@ -94,7 +94,6 @@ impl Block<'_> {
             slope: &kept.slope,
             width,
             rows_per_point: tangents.count,
-            sums: None,
         };
         let hidden = matmul(self.rows(&du), self.square(self.w1), &slope);
         (out, hidden)

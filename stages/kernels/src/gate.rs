@@ -30,10 +30,6 @@ impl<'a> Gate<'a> {
         &self.modulation[group * self.stride + self.offset..][..self.width]
     }
 
-    pub(crate) fn segments(&self, rows: usize) -> Segments {
-        Segments::new(rows, self.rows_per_group)
-    }
-
     /// Writes `gate * dout`, the gradient with respect to z, to `dz`, both [rows, width].
     pub(crate) fn through(&self, dout: &[f32], dz: &mut [MaybeUninit<f32>]) {
         let rows = dout
@@ -58,7 +54,7 @@ impl<'a> Gate<'a> {
     /// `sums`.
     pub(crate) fn through_with_sums(&self, dout: &[f32], z: &mut [f32], sums: [Shared; 2]) {
         let width = self.width;
-        let segments = self.segments(z.len() / width);
+        let segments = Segments::new(z.len() / width, self.rows_per_group);
         for segment in 0..segments.count {
             let (group, first, rows) = segments.get(segment);
             // SAFETY: sums of this segment.

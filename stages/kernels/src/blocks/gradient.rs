@@ -187,7 +187,6 @@ impl Block<'_> {
             slope: given.slope,
             width,
             rows_per_point: 1,
-            sums: None,
         };
         let da = matmul(self.rows(dz), w2, &through);
         let du = matmul(self.rows(&da), w1, &Plain);
@@ -209,10 +208,11 @@ fn all_gradients(
 ) -> (Vec<f32>, Vec<BlockGradient>) {
     let width = blocks[0].width();
     let rows = dout.len() / width;
+    let zeros = || SegmentSums::new(blocks[0].norm(rows).segments(rows), width);
     let mut sums: Vec<Sums> = (blocks.iter())
-        .map(|block| Sums {
-            gate: SegmentSums::new(block.gate(rows).segments(rows), width),
-            norm: SegmentSums::new(block.norm(rows).segments(rows), width),
+        .map(|_| Sums {
+            gate: zeros(),
+            norm: zeros(),
         })
         .collect();
     let dh = back(blocks, inputs, &mut kept, dout, Some(&mut sums));

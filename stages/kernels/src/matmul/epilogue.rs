@@ -6,8 +6,7 @@ use std::mem::MaybeUninit;
 
 /// An operation on each entry of a product once its sum is complete.
 pub(crate) trait Epilogue<T = f32>: Sync {
-    /// Changes `values`, the entries (row, column..), in place. Each entry is visited once; one thread
-    /// visits the rows of a block of [`crate::parallel::ROWS`] in ascending order.
+    /// Changes `values`, the entries (row, column..), in place. Each entry is visited once.
     fn finish(&self, row: usize, column: usize, values: &mut [T]);
 }
 

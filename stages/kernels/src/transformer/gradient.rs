@@ -82,7 +82,6 @@ impl<'a> TransformerLayer<'a> {
             slope: &slope,
             width: inner_width,
             rows_per_point: 1,
-            sums: None,
         };
         let d = matmul(Self::rows(&d, c), fc2, &through);
         drop(slope);
